@@ -1,0 +1,4 @@
+"""The science and the decisions: functions of plain values.
+
+No dagster, SQL, HTTP, files, environment, clock or logging here; time is an argument.
+"""

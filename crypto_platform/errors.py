@@ -1,0 +1,66 @@
+"""One exception family. Each message is one sentence naming the culprit and the cure.
+
+Nothing here knows what raised it: rendering and exit codes belong to the command line, retries to `sources`.
+"""
+
+
+class PlatformError(Exception):
+    """Base of every error a user can meet; `exit_code` is what the command line answers."""
+
+    exit_code = 1
+
+
+class ConfigurationError(PlatformError):
+    """A setting, file or argument is wrong: nothing was tried."""
+
+    exit_code = 2
+
+
+class UnknownSymbolError(ConfigurationError):
+    """A symbol that the symbols file does not list."""
+
+    def __init__(self, symbol: str, known: tuple[str, ...]) -> None:
+        super().__init__(
+            f"unknown symbol {symbol!r}; known: {', '.join(known)}"
+            " (others go into the file that CRYPTO_PLATFORM_SYMBOLS_FILE names)"
+        )
+
+
+class InvalidBarsError(PlatformError):
+    """Candles break an invariant that a computation relies on."""
+
+
+class SourceError(PlatformError):
+    """An upstream API could not give what was asked."""
+
+
+class SourceUnavailableError(SourceError):
+    """Time-outs, 5xx or rate limits outlasted the retries; later may work."""
+
+
+class SourceRefusedError(SourceError):
+    """The provider said no (key, plan, quota, unknown id): retrying cannot help."""
+
+
+class MalformedResponseError(SourceError):
+    """The provider answered something its contract does not allow."""
+
+
+class StoreError(PlatformError):
+    """The warehouse cannot be used as it is."""
+
+
+class SchemaVersionError(StoreError):
+    """The database was made by another version of the schema."""
+
+
+class ProvenanceError(StoreError):
+    """Simulated, recorded and live data must not meet in one store."""
+
+
+class ArtifactError(PlatformError):
+    """A model bundle is missing, truncated, tampered with or of another format."""
+
+
+class NotTrainableError(PlatformError):
+    """A training set that cannot carry a model: too few rows, one class, too thin a minority."""
