@@ -1,0 +1,168 @@
+"""The retrain decision and its reasons.
+
+This is the classic rule set: plain thresholds over the last 72 hours. It fires often on noise (its numbers are
+recorded with every decision, so that one can see how often).
+"""
+
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+DRIFT_FEATURES: Final = ("rsi_14", "vol_7", "volume_sma_ratio_7")
+
+
+@dataclass(frozen=True, slots=True)
+class ClassicRules:
+    """Thresholds of the classic policy.
+
+    Parameters
+    ----------
+    window_hours, reference_days : int
+        The window under test and the days before it that it is compared with.
+    accuracy_reference_days : tuple of int
+        Days before now (from, to) whose accuracy the window's is compared with.
+    min_scored : int
+        Scored forecasts below which accuracy says nothing.
+    min_accuracy, max_drop : float
+        Accuracy below which, or drop from the reference above which, it says retrain.
+    max_drift : float
+        |mean of the window - mean of the reference| in reference standard deviations.
+    max_age_days : float
+        Age of the last training from which it says retrain.
+    """
+
+    window_hours: int = 72
+    reference_days: int = 27
+    accuracy_reference_days: tuple[int, int] = (3, 10)
+    min_scored: int = 50
+    min_accuracy: float = 0.48
+    max_drop: float = 0.10
+    max_drift: float = 0.3
+    max_age_days: float = 7.0
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What a decision looks at; None where there is too little to say.
+
+    Parameters
+    ----------
+    accuracy, reference_accuracy : float or None
+        Share of right directions in the window and in the reference days.
+    n_scored, n_reference : int
+        Forecasts behind them.
+    drift : mapping of str to float or None
+        Standardized mean shift per feature of `DRIFT_FEATURES`.
+    trained_at : datetime or None
+        as_of of the champion's training; None without one.
+    """
+
+    accuracy: float | None
+    n_scored: int
+    reference_accuracy: float | None
+    n_reference: int
+    drift: dict[str, float | None]
+    trained_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One statement that should be true of a model, and whether it is.
+
+    `holds` is None where there is too little data to say; that is no failure.
+    """
+
+    name: str
+    holds: bool | None
+    message: str
+    numbers: dict[str, float | int | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Whether to retrain, and why."""
+
+    should_retrain: bool
+    reasons: tuple[str, ...]
+    findings: tuple[Finding, ...]
+    details: dict[str, Any]
+
+
+ACCURACY_HOLDS: Final = "accuracy_holds"
+FEATURES_HAVE_NOT_DRIFTED: Final = "features_have_not_drifted"
+MODEL_IS_FRESH: Final = "model_is_fresh"
+FINDINGS: Final = (ACCURACY_HOLDS, FEATURES_HAVE_NOT_DRIFTED, MODEL_IS_FRESH)
+
+
+def standardized_shift(window: NDArray[np.float64], reference: NDArray[np.float64]) -> float | None:
+    """|mean of window - mean of reference| / SD of the reference (ddof=1); NaNs are left out.
+
+    None where either side has fewer than two values, or the reference does not vary.
+    """
+    window, reference = window[np.isfinite(window)], reference[np.isfinite(reference)]
+    if len(window) < 2 or len(reference) < 2:
+        return None
+    spread = reference.std(ddof=1)
+    return float(abs(window.mean() - reference.mean()) / spread) if spread > 0 else None
+
+
+def decide(evidence: Evidence, as_of: datetime, rules: ClassicRules) -> Decision:
+    """The classic policy's verdict.
+
+    A finding that cannot be judged triggers nothing; a missing model does.
+    """
+    findings = (_accuracy(evidence, rules), _drift(evidence, rules), _freshness(evidence, as_of, rules))
+    reasons = tuple(f"{finding.name}: {finding.message}" for finding in findings if finding.holds is False)
+    return Decision(
+        should_retrain=bool(reasons),
+        reasons=reasons,
+        findings=findings,
+        details={
+            "thresholds": asdict(rules),
+            "findings": {f.name: {"holds": f.holds, "message": f.message, **f.numbers} for f in findings},
+        },
+    )
+
+
+def _accuracy(evidence: Evidence, rules: ClassicRules) -> Finding:
+    numbers: dict[str, float | int | None] = {
+        "accuracy": evidence.accuracy,
+        "n_scored": evidence.n_scored,
+        "reference_accuracy": evidence.reference_accuracy,
+        "n_reference": evidence.n_reference,
+    }
+    if evidence.accuracy is None or evidence.n_scored < rules.min_scored:
+        message = f"only {evidence.n_scored} forecasts scored in {rules.window_hours} h, {rules.min_scored} needed"
+        return Finding(ACCURACY_HOLDS, None, message, numbers)
+    if evidence.accuracy < rules.min_accuracy:
+        message = f"accuracy {evidence.accuracy:.1%} of {evidence.n_scored} is below {rules.min_accuracy:.0%}"
+        return Finding(ACCURACY_HOLDS, holds=False, message=message, numbers=numbers)
+    reference = evidence.reference_accuracy
+    if reference is not None and evidence.n_reference >= rules.min_scored:
+        drop = reference - evidence.accuracy
+        if drop > rules.max_drop:
+            message = f"accuracy fell from {reference:.1%} to {evidence.accuracy:.1%}"
+            return Finding(ACCURACY_HOLDS, holds=False, message=message, numbers=numbers)
+    message = f"accuracy {evidence.accuracy:.1%} of {evidence.n_scored} scored forecasts"
+    return Finding(ACCURACY_HOLDS, holds=True, message=message, numbers=numbers)
+
+
+def _drift(evidence: Evidence, rules: ClassicRules) -> Finding:
+    numbers: dict[str, float | int | None] = dict(evidence.drift)
+    known = {name: shift for name, shift in evidence.drift.items() if shift is not None}
+    if not known:
+        return Finding(FEATURES_HAVE_NOT_DRIFTED, None, "too little history to compare with", numbers)
+    name, shift = max(known.items(), key=lambda item: item[1])
+    message = f"largest mean shift {shift:.2f} SD ({name}), limit {rules.max_drift}"
+    return Finding(FEATURES_HAVE_NOT_DRIFTED, holds=shift <= rules.max_drift, message=message, numbers=numbers)
+
+
+def _freshness(evidence: Evidence, as_of: datetime, rules: ClassicRules) -> Finding:
+    if evidence.trained_at is None:
+        return Finding(MODEL_IS_FRESH, holds=False, message="there is no champion", numbers={"age_days": None})
+    age = (as_of - evidence.trained_at) / timedelta(days=1)
+    message = f"trained {age:.1f} days ago, limit {rules.max_age_days:g}"
+    return Finding(MODEL_IS_FRESH, holds=age < rules.max_age_days, message=message, numbers={"age_days": age})

@@ -1,0 +1,41 @@
+"""A store holds live, recorded or simulated data, never two of them."""
+
+from sqlalchemy import Connection, select
+
+from crypto_platform.core.provenance import Provenance, provenance_of
+from crypto_platform.errors import ProvenanceError
+from crypto_platform.storage.warehouse import Warehouse, read
+from crypto_platform.tables import market_data, ohlcv_data, sentiment_data
+
+TABLES = (ohlcv_data, market_data, sentiment_data)
+
+
+def store_provenance(connection: Connection) -> Provenance | None:
+    """Provenance of what a store holds; None while it holds nothing."""
+    for table in TABLES:
+        row = read(connection, select(table.c.source).limit(1))
+        if len(row):
+            return provenance_of(row["source"].iloc[0])
+    return None
+
+
+def provenance_of_store(store: Warehouse) -> Provenance | None:
+    """`store_provenance` in a transaction of its own."""
+    with store.reading() as connection:
+        return store_provenance(connection)
+
+
+def require_same(connection: Connection, arriving: Provenance) -> None:
+    """Refuse data of another provenance than what the store holds.
+
+    Raises
+    ------
+    ProvenanceError
+        Naming both, and how to go on.
+    """
+    held = store_provenance(connection)
+    if held is not None and held is not arriving:
+        raise ProvenanceError(
+            f"this store holds {held} data and {arriving} data arrived: set CRYPTO_PLATFORM_HOME (or DATABASE_URL) "
+            "to another place, or the vendors' *_URL settings back"
+        )

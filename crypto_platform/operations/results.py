@@ -1,0 +1,54 @@
+"""What an operation tells of its work: one result per symbol, errors included."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class SymbolResult:
+    """What was done for one symbol.
+
+    Parameters
+    ----------
+    rows : int
+        Rows inserted or changed.
+    first, last : datetime or None
+        Oldest and newest hour (or instant) the symbol's rows now speak of, where the operation knows.
+    details : mapping
+        Numbers and texts worth showing; plain JSON values.
+    error : str or None
+        One sentence where the symbol's part failed; its rows are then as they were before.
+    """
+
+    symbol: str
+    rows: int = 0
+    first: datetime | None = None
+    last: datetime | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Results of all symbols an operation was asked for, in the order asked."""
+
+    subject: str
+    results: tuple[SymbolResult, ...]
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def rows(self) -> int:
+        """Rows inserted or changed over all symbols."""
+        return sum(result.rows for result in self.results)
+
+    @property
+    def failed(self) -> dict[str, str]:
+        """Error of each symbol that failed."""
+        return {result.symbol: result.error for result in self.results if result.error is not None}
+
+    @property
+    def all_failed(self) -> bool:
+        """Whether nothing succeeded (false where nothing was asked)."""
+        return bool(self.results) and len(self.failed) == len(self.results)

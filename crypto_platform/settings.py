@@ -1,0 +1,204 @@
+"""Settings: frozen, bounded, validated at once, and the only reader of the environment.
+
+Every field is the variable `CRYPTO_PLATFORM_<FIELD>`; its description is what `.env.example` and `docs/settings.md`
+print. Thresholds default to the numbers that `core` states.
+"""
+
+import difflib
+import os
+from datetime import timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from crypto_platform.core.hours import SETTLE
+from crypto_platform.core.retraining import ClassicRules
+from crypto_platform.core.signals import SignalRules
+from crypto_platform.errors import ConfigurationError
+from crypto_platform.sources import catalog as vendors
+from crypto_platform.symbols import Symbol, SymbolBook, defaults, load_symbols, select
+from crypto_platform.tables.features import HORIZONS
+
+PREFIX: Final = "CRYPTO_PLATFORM_"
+OUTSIDE: Final = frozenset({f"{PREFIX}TEST_DATA"})  # read by the tests alone
+_RULES, _CLASSIC = SignalRules(), ClassicRules()
+
+Names = Annotated[tuple[str, ...], NoDecode]
+
+
+class Settings(BaseSettings):
+    """What an operator may choose. Build with `load`, which turns every mistake into one sentence."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_file=".env", env_ignore_empty=True, frozen=True, extra="ignore", validate_default=True
+    )
+
+    home: Path = Field(Path(".crypto_platform"), description="Folder of the store, the artifacts and the reports")
+    database_url: SecretStr | None = Field(
+        None, description="Store, such as postgresql://user:password@host/db; SQLite under HOME without it"
+    )
+    artifacts_url: str | None = Field(None, description="Folder of model bundles; `artifacts` under HOME without it")
+    symbols: Names = Field((), description="Symbols to follow, separated by commas; the file's defaults without it")
+    symbols_file: Path | None = Field(None, description="TOML file of symbols; the shipped one without it")
+
+    history_days: int = Field(120, ge=1, le=10_000, description="Days that a new deployment collects before now")
+    train_days: int = Field(90, ge=15, le=3_650, description="Days of model rows a training may use")
+    training: Literal["when_due", "daily"] = Field(
+        "when_due", description="What the daily training tick trains: what is due, or everything"
+    )
+    horizons: Annotated[tuple[int, ...], NoDecode] = Field((1,), description="Hours ahead to forecast, of 1, 3 and 7")
+    expiry_days: float = Field(
+        14.0, gt=0, le=365, description="Age from which a model still scores but signals HOLD only"
+    )
+    settle_minutes: float = Field(
+        SETTLE / timedelta(minutes=1), ge=0, le=30, description="Wait after an hour's end before its candle is closed"
+    )
+    seed: int = Field(20_260_101, ge=0, description="Seed of everything random in training")
+
+    buy_threshold: float = Field(_RULES.buy, gt=0.5, lt=1, description="Up-probability from which it is BUY")
+    sell_threshold: float = Field(_RULES.sell, gt=0, lt=0.5, description="Up-probability down to which it is SELL")
+    agreement_threshold: float = Field(
+        _RULES.agreement, ge=0.5, le=1, description="Share of models on the ensemble's side that a signal needs"
+    )
+    fee_bps: float = Field(_RULES.fee_bps, ge=0, le=1000, description="Fee of one side of a trade, basis points")
+    slippage_bps: float = Field(
+        _RULES.slippage_bps, ge=0, le=1000, description="Slippage of one side of a trade, basis points"
+    )
+
+    ohlcv_sources: Names = Field(
+        vendors.DEFAULT_ORDER, description="Candle sources in order of preference; one without its key is passed over"
+    )
+    coinpaprika_url: str = Field(vendors.COINPAPRIKA_URL, description="Base URL of CoinPaprika")
+    cryptocompare_url: str = Field(vendors.CRYPTOCOMPARE_URL, description="Base URL of CryptoCompare's legacy API")
+    coindesk_url: str = Field(vendors.COINDESK_URL, description="Base URL of the CoinDesk Data API")
+    binance_url: str = Field(vendors.BINANCE_URL, description="Base URL of Binance spot")
+    coinbase_url: str | None = Field(None, description="Base URL of Coinbase Exchange; ccxt's own without it")
+    kraken_url: str | None = Field(None, description="Base URL of Kraken; ccxt's own without it")
+    fear_greed_url: str = Field(vendors.FEAR_GREED_URL, description="Base URL of the fear and greed index")
+    cryptocompare_api_key: SecretStr | None = Field(None, description="CryptoCompare key")
+    coindesk_api_key: SecretStr | None = Field(None, description="CoinDesk key")
+    coinpaprika_api_key: SecretStr | None = Field(None, description="CoinPaprika key; the free plan needs none")
+    http_timeout_seconds: float = Field(10.0, gt=0, le=300, description="Time one request may take")
+
+    retrain_policy: Literal["classic"] = Field("classic", description="Rule set of the retrain decision")
+    shards: int = Field(1, ge=1, le=1_000, description="Runs a schedule tick is split over")
+    workers: int = Field(
+        default_factory=lambda: os.cpu_count() or 1, ge=1, le=256, description="Processes that train at a time"
+    )
+
+    @field_validator("symbols", "ohlcv_sources", mode="before")
+    @classmethod
+    def _split_names(cls, value: Any) -> Any:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("symbols", mode="after")
+    @classmethod
+    def _upper(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(name.upper() for name in value)
+
+    @field_validator("horizons", mode="before")
+    @classmethod
+    def _split_horizons(cls, value: Any) -> Any:
+        return tuple(int(part) for part in value.split(",")) if isinstance(value, str) else value
+
+    @field_validator("horizons", mode="after")
+    @classmethod
+    def _known_horizons(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if not value or set(value) - set(HORIZONS):
+            raise ValueError(f"horizons are {', '.join(map(str, HORIZONS))}")
+        return tuple(sorted(set(value)))
+
+    @cached_property
+    def book(self) -> SymbolBook:
+        """All known symbols."""
+        return load_symbols(self.symbols_file)
+
+    @cached_property
+    def followed(self) -> tuple[Symbol, ...]:
+        """Symbols this deployment follows, in file order."""
+        return select(self.book, self.symbols) if self.symbols else defaults(self.book)
+
+    @property
+    def store_url(self) -> str:
+        """URL of the store."""
+        if self.database_url:
+            return self.database_url.get_secret_value()
+        return f"sqlite:///{(self.home / 'crypto_platform.db').absolute()}"
+
+    @property
+    def artifacts_folder(self) -> Path:
+        """Folder of the model bundles."""
+        if self.artifacts_url is None:
+            return self.home / "artifacts"
+        path = self.artifacts_url.removeprefix("file://")
+        if "://" in path:
+            raise ConfigurationError(f"{PREFIX}ARTIFACTS_URL={self.artifacts_url!r}: only folders are supported")
+        return Path(path)
+
+    @property
+    def reports_folder(self) -> Path:
+        """Folder of the reports."""
+        return self.home / "reports"
+
+    @property
+    def settle(self) -> timedelta:
+        """Wait after an hour's end before its candle is closed."""
+        return timedelta(minutes=self.settle_minutes)
+
+    @property
+    def signal_rules(self) -> SignalRules:
+        """Thresholds and costs of the signal."""
+        return SignalRules(
+            buy=self.buy_threshold,
+            sell=self.sell_threshold,
+            agreement=self.agreement_threshold,
+            fee_bps=self.fee_bps,
+            slippage_bps=self.slippage_bps,
+        )
+
+    @property
+    def sources(self) -> vendors.SourceConfig:
+        """What the clients need to know."""
+        return vendors.SourceConfig(
+            order=self.ohlcv_sources,
+            coinpaprika_url=self.coinpaprika_url,
+            cryptocompare_url=self.cryptocompare_url,
+            coindesk_url=self.coindesk_url,
+            binance_url=self.binance_url,
+            coinbase_url=self.coinbase_url,
+            kraken_url=self.kraken_url,
+            fear_greed_url=self.fear_greed_url,
+            cryptocompare_api_key=self.cryptocompare_api_key,
+            coindesk_api_key=self.coindesk_api_key,
+            coinpaprika_api_key=self.coinpaprika_api_key,
+            timeout=self.http_timeout_seconds,
+        )
+
+
+def load(**overrides: Any) -> Settings:
+    """Settings from the environment and `.env`, `overrides` before both.
+
+    Raises
+    ------
+    ConfigurationError
+        Naming the variable, what is wrong with it, and (for an unknown one) the nearest that exists.
+    """
+    known = {PREFIX + name.upper() for name in Settings.model_fields} | OUTSIDE
+    for variable in os.environ:
+        if variable.startswith(PREFIX) and variable not in known:
+            near = difflib.get_close_matches(variable, known, n=1)
+            hint = f"did you mean {near[0]}?" if near else "see docs/settings.md"
+            raise ConfigurationError(f"{variable} is not a setting; {hint}")
+    try:
+        settings = Settings(**overrides)
+    except ValidationError as error:
+        first = error.errors()[0]
+        variable = PREFIX + str(first["loc"][0]).upper()
+        secret = "url" in variable.lower() or "key" in variable.lower()
+        shown = "" if secret else f"={first['input']!r}"
+        raise ConfigurationError(f"{variable}{shown}: {first['msg'].removeprefix('Value error, ')}") from error
+    assert settings.followed  # an unknown symbol is found here, before any work
+    return settings

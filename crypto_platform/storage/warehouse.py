@@ -1,0 +1,309 @@
+"""Frames in and out of the tables: upserts that change only what differs, reads with exact types."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property, lru_cache
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+from psycopg import sql
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Connection,
+    Double,
+    Engine,
+    Integer,
+    MetaData,
+    Numeric,
+    Select,
+    Table,
+    cast,
+    extract,
+    or_,
+    type_coerce,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.types import JSON
+
+from crypto_platform.core.bars import TIMESTAMP_DTYPE
+from crypto_platform.errors import StoreError
+from crypto_platform.storage import schema
+from crypto_platform.storage.engines import READ_ONLY, open_engine
+from crypto_platform.tables.columns import UTCDateTime
+
+MICROSECONDS_PER_SECOND = 1_000_000
+
+
+class Warehouse:
+    """The store of all tables.
+
+    Parameters
+    ----------
+    engine : Engine
+        As `storage.engines.open_engine` makes it. The schema is checked at first use: an empty store gets it,
+        one of another version is refused.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    @classmethod
+    def open(cls, url: str) -> Self:
+        """Warehouse at a URL; nothing is connected yet."""
+        return cls(open_engine(url))
+
+    @cached_property
+    def engine(self) -> Engine:
+        """The engine, its schema checked.
+
+        Raises
+        ------
+        StoreError
+            The store cannot be reached or written, or is of another schema version.
+        """
+        try:
+            schema.ensure(self._engine)
+        except OperationalError as error:
+            raise StoreError(
+                f"the store {self._engine.url.render_as_string(hide_password=True)} cannot be used "
+                f"({str(error.orig).splitlines()[0]}); check CRYPTO_PLATFORM_DATABASE_URL and CRYPTO_PLATFORM_HOME"
+            ) from error
+        return self._engine
+
+    @property
+    def raw_engine(self) -> Engine:
+        """The engine without the schema check, for `db upgrade` and `doctor`."""
+        return self._engine
+
+    @property
+    def dialect(self) -> str:
+        """`sqlite` or `postgresql`."""
+        return self._engine.dialect.name
+
+    def close(self) -> None:
+        """Give back all connections."""
+        self._engine.dispose()
+
+    @contextmanager
+    def begin(self) -> Iterator[Connection]:
+        """A write transaction: committed as a whole at the end, rolled back on any error."""
+        with self.engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A connection that only reads and never waits for a writer."""
+        with self.engine.connect().execution_options(**{READ_ONLY: True}) as connection:
+            yield connection
+
+    def read(self, statement: Select[Any]) -> pd.DataFrame:
+        """Rows of a select as a frame.
+
+        Returns
+        -------
+        DataFrame
+            Instants as datetime64[us, UTC], doubles as float64 (NULL is NaN), integers as float64 where a NULL
+            is among them, booleans, texts and documents as Python objects (NULL is None).
+        """
+        with self.reading() as connection:
+            return read(connection, statement)
+
+    def upsert(self, table: Table, frame: pd.DataFrame) -> int:
+        """`upsert` in a transaction of its own."""
+        with self.begin() as connection:
+            return upsert(connection, table, frame)
+
+
+def read(connection: Connection, statement: Select[Any]) -> pd.DataFrame:
+    """`Warehouse.read` inside a transaction of the caller's."""
+    columns = list(statement.selected_columns)
+    instants_as_numbers = statement.with_only_columns(
+        *(_as_microseconds(c, connection.dialect.name).label(c.key) for c in columns), maintain_column_froms=True
+    )
+    rows = connection.execute(instants_as_numbers).fetchall()
+    values: Iterable[tuple[Any, ...]] = zip(*rows, strict=True) if rows else ((),) * len(columns)
+    return pd.DataFrame({c.key: _series(c, v) for c, v in zip(columns, values, strict=True)})
+
+
+def upsert(connection: Connection, table: Table, frame: pd.DataFrame) -> int:
+    """Insert rows or refresh every non-key column of those that are there.
+
+    Parameters
+    ----------
+    connection : Connection
+        In a transaction of the caller's.
+    table : Table
+        Its columns name the frame's; columns the frame lacks become NULL.
+    frame : DataFrame, shape (n_rows, ≤ n_columns)
+        Unique in the table's key. NaN, NaT and None are stored as NULL.
+
+    Returns
+    -------
+    int
+        Rows inserted or changed; a row that is there with equal values is not touched.
+
+    Raises
+    ------
+    StoreError
+        A value is infinite, or the frame has a column that the table does not.
+    """
+    if frame.empty:
+        return 0
+    if unknown := set(frame.columns) - {c.name for c in table.columns}:
+        raise StoreError(
+            f"table {table.name} has no column {sorted(unknown)}; declared are {list(table.columns.keys())}"
+        )
+    names = tuple(c.name for c in table.columns if c.name in frame.columns)
+    rows = list(zip(*(_parameters(table.c[name], frame[name], connection.dialect.name) for name in names), strict=True))
+    if connection.dialect.name == "sqlite":
+        before = _total_changes(connection)
+        connection.exec_driver_sql(_sqlite_upsert(table, names), rows)
+        return _total_changes(connection) - before
+    return _copy_upsert(connection, table, names, rows)
+
+
+def insert_missing(connection: Connection, table: Table, frame: pd.DataFrame) -> int:
+    """Insert the rows whose key is not there yet; rows that are there are never touched.
+
+    Returns the number of rows inserted.
+    """
+    if frame.empty:
+        return 0
+    dialect = connection.dialect.name
+    names = tuple(c.name for c in table.columns if c.name in frame.columns)
+    rows = list(zip(*(_parameters(table.c[name], frame[name], dialect) for name in names), strict=True))
+    if dialect == "sqlite":
+        before = _total_changes(connection)
+        connection.exec_driver_sql(_sqlite_insert(table, names), rows)
+        return _total_changes(connection) - before
+    return _copy_upsert(connection, table, names, rows, refresh=False)
+
+
+def records(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+    """Frame of plain rows, in the column order of the first."""
+    return pd.DataFrame.from_records(list(rows))
+
+
+def _as_microseconds(column: Any, dialect: str) -> Any:
+    if not isinstance(column.type, UTCDateTime):
+        return column
+    if dialect == "sqlite":
+        return type_coerce(column, BigInteger)
+    return cast(cast(extract("epoch", column), Numeric) * MICROSECONDS_PER_SECOND, BigInteger)
+
+
+def _series(column: Any, values: tuple[Any, ...]) -> pd.Series:
+    kind = column.type
+    if isinstance(kind, UTCDateTime):
+        numbers = np.array([np.iinfo(np.int64).min if v is None else v for v in values], dtype=np.int64)
+        return pd.Series(pd.DatetimeIndex(numbers.view("datetime64[us]"), tz="UTC"), dtype=TIMESTAMP_DTYPE)
+    if isinstance(kind, Double | Numeric):
+        return pd.Series(np.array(values, dtype=np.float64))
+    if isinstance(kind, Integer) and None not in values:
+        return pd.Series(np.array(values, dtype=np.int64))
+    if isinstance(kind, Integer):
+        return pd.Series(np.array(values, dtype=np.float64))
+    if isinstance(kind, Boolean) and None not in values:
+        return pd.Series(np.array(values, dtype=bool))
+    return pd.Series(np.array([*values, None], dtype=object)[:-1], dtype=object)
+
+
+def _parameters(column: Column[Any], series: pd.Series, dialect: str) -> list[Any]:
+    kind = column.type
+    missing = series.isna().to_numpy()
+    if isinstance(kind, UTCDateTime):
+        instants = pd.to_datetime(series, utc=True).astype(TIMESTAMP_DTYPE)
+        numbers: list[Any] = (
+            instants.astype("int64").tolist() if dialect == "sqlite" else list(instants.dt.to_pydatetime())
+        )
+        return _nulls(numbers, missing)
+    if isinstance(kind, Double):
+        floats = series.to_numpy(dtype=np.float64, na_value=np.nan)
+        if np.isinf(floats).any():
+            raise StoreError(f"column {column.table.name}.{column.name} got an infinite value: mend what computed it")
+        return _nulls(floats.tolist(), np.isnan(floats))
+    if isinstance(kind, JSON):
+        return [None if value is None else json.dumps(value, sort_keys=True, allow_nan=False) for value in series]
+    if isinstance(kind, Boolean):
+        return [None if gone else bool(value) for value, gone in zip(series, missing, strict=True)]
+    if isinstance(kind, Integer):
+        return [None if gone else int(value) for value, gone in zip(series, missing, strict=True)]
+    return _nulls(series.tolist(), missing)
+
+
+def _nulls(values: list[Any], missing: np.ndarray) -> list[Any]:
+    for i in np.flatnonzero(missing):
+        values[i] = None
+    return values
+
+
+def _total_changes(connection: Connection) -> int:
+    driver = connection.connection.driver_connection
+    assert driver is not None
+    return int(driver.total_changes)
+
+
+def _refresh(table: Table, names: tuple[str, ...], statement: Any) -> Any:
+    """`ON CONFLICT` that refreshes all non-key columns of rows that differ."""
+    keys = [c.name for c in table.primary_key]
+    others = [name for name in names if name not in keys]
+    if not others:
+        return statement.on_conflict_do_nothing(index_elements=keys)
+    return statement.on_conflict_do_update(
+        index_elements=keys,
+        set_={name: statement.excluded[name] for name in others},
+        where=or_(*(table.c[name].is_distinct_from(statement.excluded[name]) for name in others)),
+    )
+
+
+@lru_cache(maxsize=64)
+def _sqlite_upsert(table: Table, names: tuple[str, ...]) -> str:
+    insert = sqlite.insert(table).values(dict.fromkeys(names))
+    return str(_refresh(table, names, insert).compile(dialect=sqlite.dialect()))
+
+
+@lru_cache(maxsize=64)
+def _sqlite_insert(table: Table, names: tuple[str, ...]) -> str:
+    insert = sqlite.insert(table).values(dict.fromkeys(names)).on_conflict_do_nothing()
+    return str(insert.compile(dialect=sqlite.dialect()))
+
+
+def _copy_upsert(
+    connection: Connection, table: Table, names: tuple[str, ...], rows: list[tuple[Any, ...]], *, refresh: bool = True
+) -> int:
+    """COPY into a table of this transaction, then merge: the quickest way into Postgres."""
+    driver = connection.connection.driver_connection
+    assert driver is not None
+    parts = {
+        "stage": sql.Identifier(_stage(table)),
+        "table": sql.Identifier(table.name),
+        "columns": sql.SQL(", ").join(map(sql.Identifier, names)),
+    }
+    with driver.cursor() as cursor:
+        cursor.execute(
+            sql.SQL("CREATE TEMP TABLE {stage} AS SELECT {columns} FROM {table} WITH NO DATA").format(**parts)
+        )
+        with cursor.copy(sql.SQL("COPY {stage} ({columns}) FROM STDIN").format(**parts)) as copy:
+            for row in rows:
+                copy.write_row(row)
+        cursor.execute(_postgres_merge(table, names, refresh=refresh))
+        changed = int(cursor.rowcount)
+        cursor.execute(sql.SQL("DROP TABLE {stage}").format(**parts))
+    return changed
+
+
+def _stage(table: Table) -> str:
+    return f"stage_{table.name}"
+
+
+@lru_cache(maxsize=64)
+def _postgres_merge(table: Table, names: tuple[str, ...], *, refresh: bool) -> str:
+    stage = Table(_stage(table), MetaData(), *(Column(n, table.c[n].type) for n in names))
+    insert = postgresql.insert(table).from_select(list(names), stage.select())
+    merged = _refresh(table, names, insert) if refresh else insert.on_conflict_do_nothing()
+    return str(merged.compile(dialect=postgresql.dialect()))  # type: ignore[no-untyped-call]
