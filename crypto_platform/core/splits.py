@@ -1,0 +1,91 @@
+"""Walk-forward validation in time: train before test, with purge and embargo between them."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+HOURS_PER_DAY: Final = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Sizes of a walk-forward validation, in hours.
+
+    Parameters
+    ----------
+    train, test, embargo : int
+        Length of the training window, of the test window (= step), and the pause after the purge.
+    holdout : int
+        Newest hours that are cut off before the folds are made.
+    """
+
+    train: int
+    test: int
+    embargo: int
+    holdout: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """Row positions of one fold: `train` before `test`."""
+
+    train: NDArray[np.int64]
+    test: NDArray[np.int64]
+
+
+# history from which a plan applies (valid rows), and the plan; longest first
+PLANS: Final = (
+    (300 * HOURS_PER_DAY, Plan(train=2160, test=168, embargo=24, holdout=720)),
+    (80 * HOURS_PER_DAY, Plan(train=1080, test=120, embargo=24, holdout=216)),
+    (0, Plan(train=360, test=48, embargo=12)),
+)
+
+
+def plan_for(n_rows: int) -> Plan:
+    """The plan for a history of that many valid rows."""
+    return next(plan for at_least, plan in PLANS if n_rows >= at_least)
+
+
+def walk_forward_folds(hours: NDArray[np.int64], horizon: int, plan: Plan) -> list[Fold]:
+    """Folds whose test windows tile the newest part of the history, oldest first.
+
+    Parameters
+    ----------
+    hours : array of int, shape (n,)
+        Hours since 1970 of the rows, strictly ascending; gaps are allowed and count as time.
+    horizon : int
+        Hours ahead of the label: row i is trained on only if i + horizon + embargo <= first test hour.
+    plan : Plan
+
+    Returns
+    -------
+    list of Fold
+        Only folds with a whole training window before them and at least one row in both parts.
+
+    Raises
+    ------
+    ValueError
+        The hours are not strictly ascending.
+
+    References
+    ----------
+    Lopez de Prado (2018), Advances in Financial Machine Learning, ch. 7.
+    """
+    if len(hours) == 0:
+        return []
+    if (np.diff(hours) <= 0).any():
+        raise ValueError("hours must be strictly ascending")
+    end = int(hours[-1]) + 1 - plan.holdout
+    pause = horizon + plan.embargo
+    folds: list[Fold] = []
+    test_start = end - plan.test
+    while test_start - pause - plan.train + 1 >= int(hours[0]):
+        last_train = test_start - pause
+        train = np.flatnonzero((hours > last_train - plan.train) & (hours <= last_train))
+        test = np.flatnonzero((hours >= test_start) & (hours < test_start + plan.test))
+        if len(train) and len(test):
+            folds.append(Fold(train, test))
+        test_start -= plan.test
+    return folds[::-1]
