@@ -1,0 +1,327 @@
+"""Faults on demand: per endpoint a script that says what each of its next answers suffers.
+
+Text form, for the command line::
+
+    plan     = rule {";" rule}                  binance.klines=503x2,delay:5;coinpaprika.*=429:30
+    rule     = endpoint "=" step {"," step}     endpoint: a name of ENDPOINTS, or a shell pattern of several
+    step     = fault {"+" fault} [times]        one or more faults of the same answer
+    times    = "x" count | "x*"                 default 1; x* is for ever
+    fault    = status [":" seconds]             an HTTP status with the vendor's own error body; Retry-After
+             | "delay:" seconds                 a late answer
+             | damage                           a name of DAMAGES, such as truncated
+             | "ok"                             nothing: lets an answer pass
+
+When its script is used up an endpoint is healthy again. JSON (at run time) holds a list of steps, each such a text or
+an object of `Fault`'s fields.
+"""
+
+import math
+import re
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from fnmatch import fnmatchcase
+from typing import Any, Final, Self
+
+from crypto_platform.errors import ConfigurationError
+
+ENDPOINTS: Final = (
+    "coinpaprika.tickers",
+    "cryptocompare.histohour",
+    "coindesk.hours",
+    "binance.klines",
+    "binance.exchange_info",
+    "binance.ping",
+    "binance.time",
+    "fear_greed.fng",
+)
+MAX_DELAY: Final = 600.0  # seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An HTTP answer before it is sent.
+
+    Parameters
+    ----------
+    status : int
+        HTTP status.
+    body : bytes
+        What is sent of the body.
+    media_type : str
+        Content type.
+    headers : mapping of str to str
+        Beside the content type.
+    announced : int or None
+        Content-Length where it is not the body's: the connection closes before all of it came.
+    """
+
+    status: int
+    body: bytes
+    media_type: str = "application/json"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    announced: int | None = None
+
+
+def _truncated(answer: Answer) -> Answer:
+    return replace(answer, body=answer.body[: len(answer.body) // 2])
+
+
+def _cut(answer: Answer) -> Answer:
+    return replace(_truncated(answer), announced=len(answer.body))
+
+
+def _html(answer: Answer) -> Answer:
+    page = b"<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>"
+    return replace(answer, status=502, body=page, media_type="text/html")
+
+
+def _nan(answer: Answer) -> Answer:
+    """The first decimal number, or else the first number at all, becomes a NaN literal, quoted or not."""
+    for number in (rb'"?-?\d+\.\d+"?', rb'"?\b\d+\b"?'):
+        body, hits = re.subn(number, b"NaN", answer.body, count=1)
+        if hits:
+            return replace(answer, body=body)
+    return answer
+
+
+DAMAGES: Final[Mapping[str, Callable[[Answer], Answer]]] = {
+    "truncated": _truncated,  # half of the JSON, complete as HTTP
+    "cut": _cut,  # half of the bytes that Content-Length announced, then the connection closes
+    "html": _html,  # a proxy's page with status 502
+    "empty": lambda answer: replace(answer, body=b""),
+    "nan": _nan,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What one answer suffers; the fields act together, and none of them is "ok".
+
+    Parameters
+    ----------
+    status : int, optional
+        HTTP status, 100 to 599.
+    headers : mapping of str to str
+        Added to the answer.
+    body : str, optional
+        Replaces the answer's body.
+    delay : float
+        Seconds before the answer, 0 to `MAX_DELAY`.
+    damage : str, optional
+        Name in `DAMAGES`.
+    times : int or None
+        How many answers suffer it; None is for ever.
+
+    Raises
+    ------
+    ConfigurationError
+        A field lies outside its range.
+    """
+
+    status: int | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: str | None = None
+    delay: float = 0.0
+    damage: str | None = None
+    times: int | None = 1
+
+    def __post_init__(self) -> None:
+        if self.status is not None and not 200 <= self.status <= 599:
+            raise ConfigurationError(f"fault status {self.status} must be an HTTP status between 200 and 599")
+        if not (math.isfinite(self.delay) and 0 <= self.delay <= MAX_DELAY):
+            raise ConfigurationError(f"fault delay {self.delay} must lie between 0 and {MAX_DELAY:.0f} seconds")
+        if self.damage is not None and self.damage not in DAMAGES:
+            raise ConfigurationError(
+                f"unknown fault {self.damage!r}; known: an HTTP status, delay:SECONDS, ok, {', '.join(DAMAGES)}"
+            )
+        if self.times is not None and self.times < 1:
+            raise ConfigurationError(f"a fault cannot happen {self.times} times; use 1 or more, or x* for ever")
+
+    def apply(self, answer: Answer, refusal: Callable[[int], Answer]) -> Answer:
+        """The answer as it is sent (its delay aside).
+
+        Parameters
+        ----------
+        answer : Answer
+            What the endpoint would say.
+        refusal : callable
+            The vendor's own answer of an HTTP error status.
+        """
+        if self.status is not None:
+            answer = replace(answer, status=self.status) if self.status < 400 else refusal(self.status)
+        if self.body is not None:
+            answer = replace(answer, body=self.body.encode())
+        answer = replace(answer, headers={**answer.headers, **self.headers})
+        return DAMAGES[self.damage](answer) if self.damage else answer
+
+
+class Faults:
+    """The scripts of all endpoints; safe to use from several threads.
+
+    Parameters
+    ----------
+    scripts : mapping of str to sequence of Fault
+        Steps per endpoint, first to last.
+
+    Raises
+    ------
+    ConfigurationError
+        An endpoint that `ENDPOINTS` does not list.
+    """
+
+    def __init__(self, scripts: Mapping[str, Sequence[Fault]] | None = None) -> None:
+        self._lock = threading.Lock()
+        self._scripts: dict[str, list[Fault]] = {}
+        for endpoint, steps in (scripts or {}).items():
+            self.set(endpoint, steps)
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read the text form (grammar above).
+
+        Raises
+        ------
+        ConfigurationError
+            Naming the rule or step that is wrong.
+
+        Examples
+        --------
+        >>> faults = Faults.parse("binance.klines=503x2,delay:5")
+        >>> [faults.next("binance.klines").status for _ in range(3)]
+        [503, 503, None]
+        """
+        faults = cls()
+        for rule in filter(None, (part.strip() for part in text.split(";"))):
+            pattern, separator, script = (part.strip() for part in rule.partition("="))
+            if not separator or not script:
+                raise ConfigurationError(f"fault rule {rule!r} must read ENDPOINT=STEP,STEP…, as binance.klines=503x2")
+            steps = [parse_step(step) for step in script.split(",")]
+            for endpoint in matching(pattern):
+                faults.set(endpoint, steps)
+        return faults
+
+    def set(self, endpoint: str, steps: Iterable[Fault]) -> None:
+        """Replace the script of one endpoint."""
+        if endpoint not in ENDPOINTS:
+            raise _unknown(endpoint)
+        with self._lock:
+            self._scripts[endpoint] = list(steps)
+
+    def clear(self, endpoint: str) -> None:
+        """Make an endpoint healthy."""
+        self.set(endpoint, ())
+
+    def next(self, endpoint: str) -> Fault:
+        """What the endpoint's next answer suffers; taking it uses it up."""
+        with self._lock:
+            steps = self._scripts.get(endpoint)
+            if not steps:
+                return Fault()
+            fault = steps[0]
+            if fault.times == 1:
+                del steps[0]
+            elif fault.times is not None:
+                steps[0] = replace(fault, times=fault.times - 1)
+            return fault
+
+    def pending(self) -> dict[str, tuple[Fault, ...]]:
+        """What is still to come, per endpoint that has something."""
+        with self._lock:
+            return {endpoint: tuple(steps) for endpoint, steps in self._scripts.items() if steps}
+
+
+def matching(pattern: str) -> tuple[str, ...]:
+    """Endpoints that a name or shell pattern means, at least one.
+
+    Raises
+    ------
+    ConfigurationError
+        There is none.
+    """
+    names = tuple(name for name in ENDPOINTS if fnmatchcase(name, pattern))
+    if not names:
+        raise _unknown(pattern)
+    return names
+
+
+def parse_step(text: str) -> Fault:
+    """Read one step of the text form.
+
+    Raises
+    ------
+    ConfigurationError
+        Naming the step.
+
+    Examples
+    --------
+    >>> parse_step("429:30+truncatedx2")
+    Fault(status=429, headers={'Retry-After': '30'}, body=None, delay=0.0, damage='truncated', times=2)
+    """
+    match = re.fullmatch(r"\s*(?P<faults>.+?)(?:x(?P<times>\d+|\*))?\s*", text)
+    if not match:
+        raise ConfigurationError(f"fault step {text!r} is empty; write ok for an answer that is to pass")
+    times = match["times"] or "1"
+    merged: dict[str, Any] = {"times": None if times == "*" else int(times)}
+    for part in match["faults"].split("+"):
+        merged |= _parse_fault(part.strip(), text)
+    return Fault(**merged)
+
+
+def read_script(document: object) -> list[Fault]:
+    """Read the JSON form: a text of steps, or a list of texts and objects.
+
+    Raises
+    ------
+    ConfigurationError
+        Naming what is wrong.
+    """
+    if isinstance(document, str):
+        return [parse_step(step) for step in document.split(",")]
+    if not isinstance(document, list):
+        raise ConfigurationError(f"a fault script is a text such as '503x2,delay:5' or a list of steps, not {document!r}")
+    return [parse_step(step) if isinstance(step, str) else _read_object(step) for step in document]
+
+
+def _parse_fault(part: str, step: str) -> dict[str, Any]:
+    name, separator, argument = part.partition(":")
+    if name == "ok" and not separator:
+        return {}
+    if name.isdecimal():
+        if separator and not argument.isdecimal():
+            raise ConfigurationError(f"fault step {step!r}: Retry-After {argument!r} must be whole seconds, as 429:30")
+        return {"status": int(name)} | ({"headers": {"Retry-After": argument}} if separator else {})
+    if name == "delay":
+        try:
+            return {"delay": float(argument)}
+        except ValueError:
+            raise ConfigurationError(f"fault step {step!r}: delay needs seconds, as delay:5") from None
+    if separator:
+        raise ConfigurationError(f"fault step {step!r}: {name!r} takes no argument")
+    return {"damage": name}
+
+
+_JSON_TYPES: Final[Mapping[str, tuple[type, ...]]] = {
+    "status": (int,),
+    "headers": (dict,),
+    "body": (str,),
+    "delay": (int, float),
+    "damage": (str,),
+    "times": (int,),
+}
+
+
+def _read_object(step: object) -> Fault:
+    if not isinstance(step, dict) or not set(step) <= {entry.name for entry in fields(Fault)}:
+        raise ConfigurationError(f"fault step {step!r} must be an object with fields of {', '.join(_JSON_TYPES)}")
+    for name, value in step.items():
+        nullable = name in {"status", "body", "damage", "times"} and value is None
+        if not nullable and (isinstance(value, bool) or not isinstance(value, _JSON_TYPES[name])):
+            raise ConfigurationError(f"fault step {step!r}: {name} cannot be {value!r}")
+    if not all(isinstance(value, str) for value in step.get("headers", {}).values()):
+        raise ConfigurationError(f"fault step {step!r}: each header's value must be text")
+    return Fault(**step)
+
+
+def _unknown(endpoint: str) -> ConfigurationError:
+    return ConfigurationError(f"unknown endpoint {endpoint!r}; known: {', '.join(ENDPOINTS)}")
