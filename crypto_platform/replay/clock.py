@@ -33,9 +33,7 @@ class ReplayClock:
     '2026-01-01T01:00:00+00:00'
     """
 
-    def __init__(
-        self, start: datetime, speed: float = 1.0, *, monotonic: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, start: datetime, speed: float = 1.0, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         if start.tzinfo is None:
             raise ConfigurationError(f"replay clock: start {start.isoformat()} has no time zone; add one, such as Z")
         if not (math.isfinite(speed) and speed >= 0):

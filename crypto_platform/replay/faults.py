@@ -24,6 +24,7 @@ from fnmatch import fnmatchcase
 from typing import Any, Final, Self
 
 from crypto_platform.errors import ConfigurationError
+from crypto_platform.replay.damage import DAMAGES, Answer
 
 ENDPOINTS: Final = (
     "coinpaprika.tickers",
@@ -39,69 +40,13 @@ MAX_DELAY: Final = 600.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """An HTTP answer before it is sent.
-
-    Parameters
-    ----------
-    status : int
-        HTTP status.
-    body : bytes
-        What is sent of the body.
-    media_type : str
-        Content type.
-    headers : mapping of str to str
-        Beside the content type.
-    announced : int or None
-        Content-Length where it is not the body's: the connection closes before all of it came.
-    """
-
-    status: int
-    body: bytes
-    media_type: str = "application/json"
-    headers: Mapping[str, str] = field(default_factory=dict)
-    announced: int | None = None
-
-
-def _truncated(answer: Answer) -> Answer:
-    return replace(answer, body=answer.body[: len(answer.body) // 2])
-
-
-def _cut(answer: Answer) -> Answer:
-    return replace(_truncated(answer), announced=len(answer.body))
-
-
-def _html(answer: Answer) -> Answer:
-    page = b"<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>"
-    return replace(answer, status=502, body=page, media_type="text/html")
-
-
-def _nan(answer: Answer) -> Answer:
-    """The first decimal number, or else the first number at all, becomes a NaN literal, quoted or not."""
-    for number in (rb'"?-?\d+\.\d+"?', rb'"?\b\d+\b"?'):
-        body, hits = re.subn(number, b"NaN", answer.body, count=1)
-        if hits:
-            return replace(answer, body=body)
-    return answer
-
-
-DAMAGES: Final[Mapping[str, Callable[[Answer], Answer]]] = {
-    "truncated": _truncated,  # half of the JSON, complete as HTTP
-    "cut": _cut,  # half of the bytes that Content-Length announced, then the connection closes
-    "html": _html,  # a proxy's page with status 502
-    "empty": lambda answer: replace(answer, body=b""),
-    "nan": _nan,
-}
-
-
-@dataclass(frozen=True, slots=True)
 class Fault:
     """What one answer suffers; the fields act together, and none of them is "ok".
 
     Parameters
     ----------
     status : int, optional
-        HTTP status, 100 to 599.
+        HTTP status, 200 to 599; from 400 on with the vendor's own error body.
     headers : mapping of str to str
         Added to the answer.
     body : str, optional
@@ -279,7 +224,9 @@ def read_script(document: object) -> list[Fault]:
     if isinstance(document, str):
         return [parse_step(step) for step in document.split(",")]
     if not isinstance(document, list):
-        raise ConfigurationError(f"a fault script is a text such as '503x2,delay:5' or a list of steps, not {document!r}")
+        raise ConfigurationError(
+            f"a fault script is a text such as '503x2,delay:5' or a list of steps, not {document!r}"
+        )
     return [parse_step(step) if isinstance(step, str) else _read_object(step) for step in document]
 
 

@@ -135,7 +135,12 @@ def _market(symbol: Symbol, trading: bool) -> dict[str, Any]:
         "isSpotTradingAllowed": trading,
         "isMarginTradingAllowed": False,
         "filters": [
-            {"filterType": "PRICE_FILTER", "minPrice": "0.00000001", "maxPrice": "1000000.00", "tickSize": "0.00000001"},
+            {
+                "filterType": "PRICE_FILTER",
+                "minPrice": "0.00000001",
+                "maxPrice": "1000000.00",
+                "tickSize": "0.00000001",
+            },
             {"filterType": "LOT_SIZE", "minQty": "0.00000001", "maxQty": "9000000000.0", "stepSize": "0.00000001"},
         ],
         "permissions": ["SPOT"],

@@ -14,9 +14,7 @@ DEFAULT_LIMIT: Final = 168
 MAX_LIMIT: Final = 2000
 INDEX: Final = "CCCAGG"
 QUOTE: Final = "USD"
-_KEY_REQUIRED: Final = (
-    "API key required, please refer to the documentation at https://developers.coindesk.com/"
-)
+_KEY_REQUIRED: Final = "API key required, please refer to the documentation at https://developers.coindesk.com/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +50,7 @@ def parse_histohour(params: Mapping[str, str], unconfirmed: Unconfirmed) -> Hist
     limit = integer(params, "limit", DEFAULT_LIMIT)
     if limit is None or limit < 1 or limit > MAX_LIMIT:
         size = "larger than max" if limit is not None and limit > MAX_LIMIT else "not a valid"
-        raise _error(
-            unconfirmed.cryptocompare_limit_error_type, f"limit is {size} value.", ParamWithError="limit"
-        )
+        raise _error(unconfirmed.cryptocompare_limit_error_type, f"limit is {size} value.", ParamWithError="limit")
     to = integer(params, "toTs", -1)
     if to is None or ("toTs" in params and to < 0):
         raise _error(2, "toTs is not a valid value.", ParamWithError="toTs")

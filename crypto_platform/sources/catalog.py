@@ -1,0 +1,113 @@
+"""All sources by name, built from plain configuration."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from pydantic import SecretStr
+
+from crypto_platform.errors import ConfigurationError
+from crypto_platform.sources.base import CandleSource, SentimentSource, SnapshotSource
+from crypto_platform.sources.coinpaprika import DEFAULT_URL as COINPAPRIKA_URL
+from crypto_platform.sources.coinpaprika import CoinPaprika
+from crypto_platform.sources.exchange import BINANCE, BINANCE_URL, ExchangeCandles
+from crypto_platform.sources.fear_greed import DEFAULT_URL as FEAR_GREED_URL
+from crypto_platform.sources.fear_greed import FearGreed
+from crypto_platform.sources.http import Patience
+from crypto_platform.sources.indices import (
+    COINDESK,
+    COINDESK_URL,
+    CRYPTOCOMPARE,
+    CRYPTOCOMPARE_URL,
+    CoinDesk,
+    CryptoCompare,
+)
+
+__all__ = [
+    "BINANCE_URL",
+    "COINDESK_URL",
+    "COINPAPRIKA_URL",
+    "CRYPTOCOMPARE_URL",
+    "DEFAULT_ORDER",
+    "FEAR_GREED_URL",
+    "SourceConfig",
+    "candle_sources",
+    "passed_over",
+    "sentiment_source",
+    "snapshot_source",
+]
+
+DEFAULT_ORDER: Final = (CRYPTOCOMPARE, COINDESK, BINANCE, "coinbase", "kraken")
+
+
+@dataclass(frozen=True, slots=True)
+class SourceConfig:
+    """What the clients need: order of preference, base URLs, keys and patience."""
+
+    order: tuple[str, ...] = DEFAULT_ORDER
+    coinpaprika_url: str = COINPAPRIKA_URL
+    cryptocompare_url: str = CRYPTOCOMPARE_URL
+    coindesk_url: str = COINDESK_URL
+    binance_url: str = BINANCE_URL
+    coinbase_url: str | None = None
+    kraken_url: str | None = None
+    fear_greed_url: str = FEAR_GREED_URL
+    cryptocompare_api_key: SecretStr | None = None
+    coindesk_api_key: SecretStr | None = None
+    coinpaprika_api_key: SecretStr | None = None
+    timeout: float = 10.0
+    attempts: int = 4
+
+    @property
+    def patience(self) -> Patience:
+        """How long the clients try."""
+        return Patience(timeout=self.timeout, attempts=self.attempts)
+
+
+def passed_over(config: SourceConfig) -> dict[str, str]:
+    """Sources of the order that cannot be used, with the setting that would change it."""
+    keys = {
+        CRYPTOCOMPARE: (config.cryptocompare_api_key, "CRYPTO_PLATFORM_CRYPTOCOMPARE_API_KEY"),
+        COINDESK: (config.coindesk_api_key, "CRYPTO_PLATFORM_COINDESK_API_KEY"),
+    }
+    return {name: f"needs {keys[name][1]}" for name in config.order if name in keys and keys[name][0] is None}
+
+
+def candle_sources(config: SourceConfig) -> tuple[CandleSource, ...]:
+    """Usable candle sources in order of preference.
+
+    Raises
+    ------
+    ConfigurationError
+        None is left, or one is unknown.
+    """
+    skipped = passed_over(config)
+    names = [name for name in config.order if name not in skipped]
+    if not names:
+        missing = "; ".join(f"{name} {why}" for name, why in skipped.items()) or "the list is empty"
+        raise ConfigurationError(
+            f"no candle source is usable ({missing}): add binance to CRYPTO_PLATFORM_OHLCV_SOURCES"
+        )
+    return tuple(_candle_source(name, config) for name in names)
+
+
+def _candle_source(name: str, config: SourceConfig) -> CandleSource:
+    if name == CRYPTOCOMPARE:
+        assert config.cryptocompare_api_key is not None
+        return CryptoCompare(config.cryptocompare_api_key.get_secret_value(), config.cryptocompare_url, config.patience)
+    if name == COINDESK:
+        assert config.coindesk_api_key is not None
+        return CoinDesk(config.coindesk_api_key.get_secret_value(), config.coindesk_url, config.patience)
+    urls = {BINANCE: config.binance_url, "coinbase": config.coinbase_url, "kraken": config.kraken_url}
+    setting = f"CRYPTO_PLATFORM_{name.upper()}_URL" if name in urls else ""
+    return ExchangeCandles(name, urls.get(name), setting, config.patience)
+
+
+def snapshot_source(config: SourceConfig) -> SnapshotSource:
+    """The source of market snapshots."""
+    key = config.coinpaprika_api_key
+    return CoinPaprika(config.coinpaprika_url, key.get_secret_value() if key else None, config.patience)
+
+
+def sentiment_source(config: SourceConfig) -> SentimentSource:
+    """The source of the fear and greed index."""
+    return FearGreed(config.fear_greed_url, config.patience)

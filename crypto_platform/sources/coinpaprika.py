@@ -1,0 +1,104 @@
+"""CoinPaprika: market snapshots."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import pandas as pd
+
+from crypto_platform.core.bars import TIMESTAMP_DTYPE
+from crypto_platform.core.provenance import Provenance, source_label
+from crypto_platform.errors import MalformedResponseError
+from crypto_platform.sources.base import SNAPSHOT_COLUMNS, Fetched, Rejected
+from crypto_platform.sources.http import HttpClient, Patience
+from crypto_platform.sources.rows import MALFORMED, number, payload_text
+from crypto_platform.symbols import Symbol
+from crypto_platform.tables import market_data
+
+NAME: Final = "coinpaprika"
+DEFAULT_URL: Final = "https://api.coinpaprika.com/v1"
+BATCH_FROM: Final = 3  # from so many coins on, one call for all costs less of the monthly quota
+
+
+class CoinPaprika:
+    """Snapshots from `/tickers`; keyless on the free plan."""
+
+    name = NAME
+
+    def __init__(self, base_url: str = DEFAULT_URL, key: str | None = None, patience: Patience | None = None) -> None:
+        self._http = HttpClient(
+            provider=NAME,
+            base_url=base_url,
+            url_setting="CRYPTO_PLATFORM_COINPAPRIKA_URL",
+            key_setting="CRYPTO_PLATFORM_COINPAPRIKA_API_KEY",
+            headers={"Authorization": key} if key else None,
+            patience=patience,
+        )
+
+    def fetch_snapshots(self, symbols: Sequence[Symbol]) -> Fetched:
+        """See `sources.base.SnapshotSource`. A symbol without a coin id is left out."""
+        wanted = {symbol.coinpaprika: symbol.name for symbol in symbols if symbol.coinpaprika}
+        provenance = Provenance.LIVE
+        tickers: list[Any] = []
+        if len(wanted) >= BATCH_FROM:
+            payload, provenance = self._http.get_json("/tickers")
+            if not isinstance(payload, list):
+                raise MalformedResponseError(f"{NAME} answered /tickers with {type(payload).__name__}, not a list")
+            tickers = payload
+        else:
+            for coin in wanted:
+                ticker, provenance = self._http.get_json(f"/tickers/{coin}")
+                tickers.append(ticker)
+        return parse_tickers(tickers, wanted, provenance)
+
+
+def parse_tickers(tickers: Sequence[Any], wanted: Mapping[str, str], provenance: Provenance) -> Fetched:
+    """Snapshots of the wanted coins.
+
+    Parameters
+    ----------
+    tickers : sequence
+        Items of `/tickers`.
+    wanted : mapping of str to str
+        Coin id to symbol name; other coins are left out.
+    provenance : Provenance
+
+    Returns
+    -------
+    Fetched
+        Rows of `SNAPSHOT_COLUMNS`; NaN where the vendor gives null, an empty text, or no such field (the free plan
+        has no circulating supply). A ticker without a readable positive price or time is rejected.
+    """
+    rows, rejected = [], []
+    label = source_label(NAME, provenance)
+    for ticker in tickers:
+        if not isinstance(ticker, dict) or ticker.get("id") not in wanted:
+            continue
+        symbol = wanted[ticker["id"]]
+        try:
+            row = _snapshot(symbol, ticker)
+            reason = "" if row["price_usd"] > 0 else "non_positive_price"
+        except (KeyError, TypeError, ValueError):
+            reason = MALFORMED
+        if reason:
+            rejected.append(Rejected(label, market_data.name, symbol, reason, payload_text(ticker)))
+        else:
+            rows.append(row)
+    frame = pd.DataFrame(rows, columns=list(SNAPSHOT_COLUMNS))
+    frame["timestamp"] = pd.to_datetime(frame["timestamp"], utc=True).astype(TIMESTAMP_DTYPE)
+    return Fetched(frame, NAME, provenance, tuple(rejected))
+
+
+def _snapshot(symbol: str, ticker: Mapping[str, Any]) -> dict[str, Any]:
+    usd = ticker["quotes"]["USD"]
+    return {
+        "symbol": symbol,
+        "timestamp": pd.Timestamp(ticker["last_updated"]).tz_convert("UTC"),
+        "price_usd": number(usd["price"]),
+        "market_cap": number(usd.get("market_cap")),
+        "total_volume": number(usd.get("volume_24h")),
+        "price_change_24h": number(usd.get("percent_change_24h")),
+        "price_change_7d": number(usd.get("percent_change_7d")),
+        "price_change_30d": number(usd.get("percent_change_30d")),
+        "circulating_supply": number(ticker.get("circulating_supply")),
+        "total_supply": number(ticker.get("total_supply")),
+    }

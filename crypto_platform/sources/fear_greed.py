@@ -1,0 +1,96 @@
+"""alternative.me: the daily fear and greed index. Its use asks for attribution beside every display."""
+
+import math
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import pandas as pd
+
+from crypto_platform.core.bars import TIMESTAMP_DTYPE
+from crypto_platform.core.provenance import Provenance, source_label
+from crypto_platform.errors import MalformedResponseError
+from crypto_platform.sources.base import SENTIMENT_COLUMNS, Fetched, Rejected
+from crypto_platform.sources.http import HttpClient, Patience
+from crypto_platform.sources.rows import MALFORMED, payload_text
+from crypto_platform.tables import sentiment_data
+
+NAME: Final = "alternative.me"
+DEFAULT_URL: Final = "https://api.alternative.me"
+ATTRIBUTION: Final = "Fear & Greed Index: alternative.me"
+EVERYTHING: Final = 0  # the API's limit for the whole history
+LARGEST_LIMIT: Final = 365  # beyond, one call for everything is as cheap
+
+
+class FearGreed:
+    """The index from `/fng/`; keyless."""
+
+    name = NAME
+
+    def __init__(self, base_url: str = DEFAULT_URL, patience: Patience | None = None) -> None:
+        self._http = HttpClient(
+            provider=NAME, base_url=base_url, url_setting="CRYPTO_PLATFORM_FEAR_GREED_URL", patience=patience
+        )
+
+    def fetch_sentiment(self, start: datetime, end: datetime) -> Fetched:
+        """See `sources.base.SentimentSource`."""
+        # `limit` counts rows back from the vendor's today; where the range does not reach that far, ask for all.
+        days = math.ceil((end - start).total_seconds() / 86_400) + 2
+        limit = days if 0 < days <= LARGEST_LIMIT else EVERYTHING
+        payload, provenance = self._http.get_json("/fng/", {"limit": limit})
+        if limit != EVERYTHING and not _reaches(payload, start):
+            payload, provenance = self._http.get_json("/fng/", {"limit": EVERYTHING})
+        return parse_fng(payload, start, end, provenance)
+
+
+def _reaches(payload: Any, start: datetime) -> bool:
+    """Whether an answer's oldest row (the last one) is at or before `start`."""
+    try:
+        return int(payload["data"][-1]["timestamp"]) <= start.timestamp()
+    except (KeyError, IndexError, TypeError, ValueError):
+        return True  # malformed: `parse_fng` says so
+
+
+def parse_fng(payload: Any, start: datetime, end: datetime, provenance: Provenance) -> Fetched:
+    """Days of start <= day < end, ascending.
+
+    Raises
+    ------
+    MalformedResponseError
+        The envelope is not the documented one, or carries an error.
+    """
+    rows = payload.get("data") if isinstance(payload, dict) else None
+    metadata = payload.get("metadata") if isinstance(payload, dict) else None
+    error = metadata.get("error") if isinstance(metadata, dict) else None
+    if error or not isinstance(rows, list) or not rows:
+        raise MalformedResponseError(f"{NAME} gave no index ({error or 'no data in its answer'}); try later")
+    label = source_label(NAME, provenance)
+    parsed: list[tuple[datetime, int, str]] = []
+    rejected: list[Rejected] = []
+    for row in rows:
+        reason, read = _read(row)
+        if read is None:
+            rejected.append(Rejected(label, sentiment_data.name, None, reason, payload_text(row)))
+        elif start <= read[0] < end:
+            parsed.append(read)
+    frame = pd.DataFrame(parsed, columns=list(SENTIMENT_COLUMNS))
+    frame["timestamp"] = pd.to_datetime(frame["timestamp"], utc=True).astype(TIMESTAMP_DTYPE)
+    frame = frame.drop_duplicates("timestamp").sort_values("timestamp", ignore_index=True)
+    return Fetched(frame, NAME, provenance, tuple(rejected))
+
+
+def _read(row: Any) -> tuple[str, tuple[datetime, int, str] | None]:
+    """Reason for refusing a row, or the row."""
+    if not isinstance(row, Mapping):
+        return MALFORMED, None
+    try:
+        day = datetime.fromtimestamp(int(row["timestamp"]), UTC)
+        value = int(row["value"])
+        words = str(row["value_classification"])
+    except (KeyError, TypeError, ValueError, OverflowError, OSError):
+        return MALFORMED, None
+    if (day.hour, day.minute, day.second) != (0, 0, 0):
+        return "off_grid", None
+    if not 0 <= value <= 100:
+        return "outside_0_to_100", None
+    return "", (day, value, words)
