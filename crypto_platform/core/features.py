@@ -229,7 +229,7 @@ def compute(
     -------
     DataFrame
         One row per symbol and grid hour: `symbol`, `timestamp`, `close`, `is_filled`, `is_valid` (every feature
-        finite, not filled, at least `WARM_UP_ROWS` rows into its segment), `segment_start`, the features, and the
+        finite, not filled, at least `WARM_UP_ROWS` rows into its segment), `segment_hours` (counted up to `LOOKBACK_ROWS`), the features, and the
         labels `target_*` of all horizons. Features of rows in warm-up are NaN.
     """
     panel = build_panel(candles)
@@ -251,7 +251,7 @@ def compute(
     frame.insert(2, "close", panel.close[inside])
     frame.insert(3, "is_filled", is_filled)
     frame.insert(4, "is_valid", np.isfinite(values).all(axis=1) & ~is_fallback)
-    frame.insert(5, "segment_start", from_hours(np.repeat(panel.starts, lengths)))
+    frame.insert(5, "segment_hours", np.minimum(panel.hours - panel.starts[:, None], LOOKBACK_ROWS)[inside])
     targets: dict[str, Floats] = {}
     for horizon in HORIZONS:
         returns = labels.forward_returns(panel, horizon)[inside]

@@ -116,7 +116,8 @@ def _store_candles(
 ) -> SymbolResult:
     provenance.require_same(connection, fetched.provenance)
     _quarantine(connection, fetched, as_of)
-    details = {"source": source_label(fetched.vendor, fetched.provenance), "quarantined": len(fetched.rejected)}
+    label = source_label(fetched.vendor, fetched.provenance)
+    details: dict[str, str | int] = {"source": label, "quarantined": len(fetched.rejected)}
     rows = fetched.rows
     if rows.empty:
         return SymbolResult(symbol, details=details)
@@ -139,7 +140,7 @@ def _store_candles(
             connection, ohlcv_revisions, _revision_rows(symbol, restated, as_of, details["source"])
         )
 
-    changed = rows[is_new | differs].assign(symbol=symbol, source=details["source"])
+    changed = rows[is_new | differs].assign(symbol=symbol, source=label)
     closed_at = changed["timestamp"] + HOUR
     seen = (pd.Timestamp(as_of) - closed_at) <= SEEN_LIVE
     changed = changed.assign(known_at=(closed_at + settle).where(~seen, pd.Timestamp(as_of)), known_at_estimated=~seen)

@@ -94,7 +94,7 @@ def get_ticker(service: Service, call: Call) -> Answer:
 
 
 def histohour(service: Service, call: Call) -> Answer:
-    """limit + 1 hours of the legacy index."""
+    """The legacy index, `limit` + 1 hours."""
     return _legacy_hours(service, call, cryptocompare.histohour)
 
 

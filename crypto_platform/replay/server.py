@@ -171,7 +171,7 @@ class _Labels:
 class _CutResponse(Response):
     """Announces its whole length and ends before: the server then closes the connection."""
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's signature
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         await send({"type": "http.response.body", "body": self.body, "more_body": True})
 
@@ -247,6 +247,7 @@ def _uvicorn(app: ASGIApp) -> uvicorn.Server:
     return uvicorn.Server(
         uvicorn.Config(
             app,
+            log_config=None,  # the caller's logging stays as it is
             log_level="warning",
             access_log=False,
             lifespan="off",

@@ -4,7 +4,7 @@ from typing import Final
 
 from sqlalchemy import Boolean, CheckConstraint, Column, Index, Integer, String, Table
 
-from crypto_platform.tables.columns import document, instant, metadata, number, symbol
+from crypto_platform.tables.columns import count, document, instant, metadata, number, symbol
 
 HORIZONS: Final = (1, 3, 7)  # hours ahead; the labels every row carries
 
@@ -90,7 +90,7 @@ features = Table(
         comment="Every feature finite, past warm-up, not filled: a model may use it",
         info={"unit": "flag"},
     ),
-    instant("segment_start", "First hour of the gap-free stretch the row belongs to"),
+    count("segment_hours", "Hours since the gap-free stretch of the row began, counted up to 720"),
     *(number(name, "dimensionless", comment) for name, comment in FEATURE_COLUMNS.items()),
     *(
         number(target_return(h), "fraction", f"Simple return over the next {h} h; NULL while unknown", check="> -1")

@@ -90,7 +90,8 @@ def refusal(status: int) -> str:
 
 def _stamps(days: pd.Series, date_format: str) -> list[str]:
     if date_format:
-        return days.dt.strftime(_DATE_FORMATS[date_format]).tolist()
+        dates: list[str] = days.dt.strftime(_DATE_FORMATS[date_format]).tolist()
+        return dates
     return [str(stamp) for stamp in epoch_seconds(days)]
 
 

@@ -26,7 +26,8 @@ def json_numbers(column: pd.Series) -> list[float | int | None]:
 
 def epoch_microseconds(stamps: pd.Series) -> list[int]:
     """Instants as µs since 1970, exact."""
-    return stamps.dt.as_unit("us").astype("int64").tolist()
+    values: list[int] = stamps.dt.as_unit("us").astype("int64").tolist()
+    return values
 
 
 def epoch_seconds(stamps: pd.Series) -> list[int]:

@@ -1,0 +1,122 @@
+"""Features and labels, kept up with the candles."""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import Select, and_, func, or_, select
+
+from crypto_platform.core import features as science
+from crypto_platform.core.hours import HOUR, SETTLE, closed_until
+from crypto_platform.operations import watermarks
+from crypto_platform.operations.collect import FEATURES_MARK
+from crypto_platform.operations.results import Report, SymbolResult
+from crypto_platform.operations.watermarks import Mark
+from crypto_platform.storage import warehouse
+from crypto_platform.storage.warehouse import Warehouse
+from crypto_platform.tables import features, ohlcv_data, sentiment_data
+from crypto_platform.tables.features import HORIZONS
+
+CHUNK_ROWS: Final = 400_000  # candles in memory at a time, about 0.5 GB with their features
+SENTIMENT_LOOKBACK: Final = timedelta(days=12)  # a week of change, staleness and a hole
+
+_CANDLES = ("symbol", "timestamp", "open", "high", "low", "close", "volume_base")
+
+
+def build_features(
+    store: Warehouse,
+    symbols: Sequence[str],
+    *,
+    as_of: datetime,
+    feature_set: science.FeatureSet = science.DEFAULT,
+    settle: timedelta = SETTLE,
+) -> Report:
+    """Bring each symbol's feature rows up to its newest candle closed at `as_of`.
+
+    Only hours after the symbol's watermark are computed, with `LOOKBACK_ROWS` hours before them, and the few rows
+    whose labels the new candles resolve. A candle that arrives late or is restated takes the watermark back, and all
+    rows from there on are computed anew.
+    """
+    end = closed_until(as_of, settle)
+    dataset = FEATURES_MARK + feature_set.hash
+    marks = watermarks.read_marks(store, dataset, symbols)
+    done = {symbol: mark.watermark for symbol, mark in marks.items()}
+    done |= _first_candles(store, [symbol for symbol in symbols if symbol not in done])
+    plan = {symbol: done[symbol] - max(HORIZONS) * HOUR for symbol in symbols if symbol in done}
+
+    results: dict[str, SymbolResult] = {}
+    for chunk in _chunks(plan, end):
+        results |= _build_chunk(store, chunk, end, as_of, feature_set, dataset)
+    return Report(
+        features.name, tuple(results.get(s, SymbolResult(s, error="no candles yet: collect first")) for s in symbols)
+    )
+
+
+def _first_candles(store: Warehouse, symbols: Sequence[str]) -> dict[str, datetime]:
+    rows = store.read(
+        select(ohlcv_data.c.symbol, func.min(ohlcv_data.c.timestamp).label("first"))
+        .where(ohlcv_data.c.symbol.in_(symbols))
+        .group_by(ohlcv_data.c.symbol)
+    )
+    return {row.symbol: row.first.to_pydatetime() for row in rows.itertuples()}
+
+
+def _chunks(plan: dict[str, datetime], end: datetime) -> Iterator[dict[str, datetime]]:
+    """Symbols in portions of at most `CHUNK_ROWS` candles."""
+    chunk: dict[str, datetime] = {}
+    rows = 0
+    for symbol, emit_from in plan.items():
+        needed = (end - emit_from) // HOUR + science.LOOKBACK_ROWS
+        if chunk and rows + needed > CHUNK_ROWS:
+            yield chunk
+            chunk, rows = {}, 0
+        chunk[symbol] = emit_from
+        rows += needed
+    if chunk:
+        yield chunk
+
+
+def _build_chunk(
+    store: Warehouse,
+    plan: dict[str, datetime],
+    end: datetime,
+    as_of: datetime,
+    feature_set: science.FeatureSet,
+    dataset: str,
+) -> dict[str, SymbolResult]:
+    lookback = science.LOOKBACK_ROWS * HOUR
+    candles = store.read(_candles_from(plan, lookback, end))
+    if candles.empty:
+        return {}
+    first = candles["timestamp"].min().to_pydatetime()
+    sentiment = store.read(
+        select(sentiment_data.c.timestamp, sentiment_data.c.known_at, sentiment_data.c.fear_greed_value).where(
+            sentiment_data.c.known_at <= as_of, sentiment_data.c.timestamp >= first - SENTIMENT_LOOKBACK
+        )
+    )
+    computed = science.compute(candles, sentiment, feature_set).assign(feature_set_hash=feature_set.hash)
+    computed = computed[computed["timestamp"] >= computed["symbol"].map(plan)]
+
+    results = {}
+    for symbol, rows in computed.groupby("symbol", sort=False):
+        last = rows["timestamp"].iloc[-1].to_pydatetime()
+        with store.begin() as connection:
+            written = warehouse.upsert(connection, features, rows)
+            watermarks.write_mark(connection, dataset, symbol, Mark(last + HOUR))
+        details = {"valid": int(rows["is_valid"].sum()), "filled": int(rows["is_filled"].sum())}
+        results[symbol] = SymbolResult(symbol, written, rows["timestamp"].iloc[0].to_pydatetime(), last, details)
+    return results
+
+
+def _candles_from(plan: dict[str, datetime], lookback: timedelta, end: datetime) -> Select[Any]:
+    by_start: dict[datetime, list[str]] = {}
+    for symbol, emit_from in plan.items():
+        by_start.setdefault(emit_from - lookback, []).append(symbol)
+    wanted = or_(
+        *(and_(ohlcv_data.c.symbol.in_(names), ohlcv_data.c.timestamp >= start) for start, names in by_start.items())
+    )
+    return (
+        select(*(ohlcv_data.c[name] for name in _CANDLES))
+        .where(wanted, ohlcv_data.c.timestamp < end)
+        .order_by(ohlcv_data.c.symbol, ohlcv_data.c.timestamp)
+    )
