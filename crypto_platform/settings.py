@@ -14,11 +14,11 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+import crypto_platform.sources.catalog as vendors
 from crypto_platform.core.hours import SETTLE
 from crypto_platform.core.retraining import ClassicRules
 from crypto_platform.core.signals import SignalRules
 from crypto_platform.errors import ConfigurationError
-from crypto_platform.sources import catalog as vendors
 from crypto_platform.symbols import Symbol, SymbolBook, defaults, load_symbols, select
 from crypto_platform.tables.features import HORIZONS
 

@@ -229,8 +229,8 @@ def compute(
     -------
     DataFrame
         One row per symbol and grid hour: `symbol`, `timestamp`, `close`, `is_filled`, `is_valid` (every feature
-        finite, not filled, at least `WARM_UP_ROWS` rows into its segment), `segment_hours` (counted up to `LOOKBACK_ROWS`), the features, and the
-        labels `target_*` of all horizons. Features of rows in warm-up are NaN.
+        finite, not filled, at least `WARM_UP_ROWS` rows into its segment), `segment_hours` (counted up to
+        `LOOKBACK_ROWS`), the features, and the labels `target_*` of all horizons. Features of rows in warm-up are NaN.
     """
     panel = build_panel(candles)
     if panel.shape[0] == 0:

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -117,7 +117,7 @@ def _store_candles(
     provenance.require_same(connection, fetched.provenance)
     _quarantine(connection, fetched, as_of)
     label = source_label(fetched.vendor, fetched.provenance)
-    details: dict[str, str | int] = {"source": label, "quarantined": len(fetched.rejected)}
+    details: dict[str, Any] = {"source": label, "quarantined": len(fetched.rejected)}
     rows = fetched.rows
     if rows.empty:
         return SymbolResult(symbol, details=details)
@@ -136,9 +136,7 @@ def _store_candles(
     differs = ((new != old) & ~(np.isnan(new) & np.isnan(old))).any(axis=1)
     restated = merged[~is_new & differs]
     if len(restated):
-        warehouse.insert_missing(
-            connection, ohlcv_revisions, _revision_rows(symbol, restated, as_of, details["source"])
-        )
+        warehouse.insert_missing(connection, ohlcv_revisions, _revision_rows(symbol, restated, as_of, label))
 
     changed = rows[is_new | differs].assign(symbol=symbol, source=label)
     closed_at = changed["timestamp"] + HOUR

@@ -95,20 +95,22 @@ class Market:
         -------
         DataFrame, `count` rows
             Candle frame plus `carried` (bool). A price index goes on while one exchange is down; with no other
-            venue in the history an hour without a candle carries the last price flat with zero volume. Before the
-            listing all values are 0.
+            venue in the history an hour without a candle (after the end of the series too) carries the last price
+            flat with zero volume. Before the listing all values are 0.
         """
         first = last - (count - 1) * HOUR
-        candles = self.candles(symbol, first, last + HOUR, now).set_index("timestamp")
+        candles = self.candles(symbol, first, last + HOUR, now)
+        if len(candles) == count:
+            return candles.assign(carried=False)
+        candles = candles.set_index("timestamp")
         grid = pd.date_range(first, periods=count, freq="h", unit="us", name="timestamp")
         hours = candles.reindex(grid)
         carried = ~grid.isin(candles.index)
-        if carried.any():
-            before = self._last_close(symbol, first, now) if carried[0] else 0.0
-            close = hours["close"].ffill().fillna(before)
-            for name in ("open", "high", "low", "close"):
-                hours[name] = hours[name].mask(carried, close)
-            hours.loc[carried, ["volume_base", "volume", "trades"]] = 0.0
+        before = self._last_close(symbol, first, now) if carried[0] else 0.0
+        close = hours["close"].ffill().fillna(before)
+        for name in ("open", "high", "low", "close"):
+            hours[name] = hours[name].mask(carried, close)
+        hours.loc[carried, ["volume_base", "volume", "trades"]] = 0.0
         return hours.assign(carried=carried).reset_index()
 
     def tape(self, symbol: Symbol, now: datetime) -> Tape:

@@ -69,9 +69,10 @@ def histohour(hours: pd.DataFrame) -> dict[str, Any]:
     Parameters
     ----------
     hours : DataFrame, limit + 1 rows
-        Candle frame without holes, ascending; all zero before the listing.
+        Candle frame without holes, ascending; all zero before the listing. A quote volume that is unknown (NaN) is
+        null, which the real service never sends: a zero would be invented.
     """
-    rows = [{**row, "conversionType": "direct", "conversionSymbol": ""} for row in _rows(hours)]
+    rows = _rows(hours, conversionType="direct", conversionSymbol="")
     return {
         "Response": "Success",
         "Message": "",
@@ -134,11 +135,13 @@ def refusal(status: int) -> dict[str, Any]:
     return {"Data": {}, "Err": {"type": 99 if status == 429 else 1, "message": message, "http_status_code": status}}
 
 
-def _rows(hours: pd.DataFrame) -> list[dict[str, Any]]:
-    columns = ("high", "low", "open", "volume_base", "volume", "close")
-    names = ("time", "high", "low", "open", "volumefrom", "volumeto", "close")
-    values = zip(epoch_seconds(hours["timestamp"]), *(json_numbers(hours[name]) for name in columns), strict=True)
-    return [dict(zip(names, row, strict=True)) for row in values]
+def _rows(hours: pd.DataFrame, **extra: str) -> list[dict[str, Any]]:
+    columns = (json_numbers(hours[name]) for name in ("high", "low", "open", "volume_base", "volume", "close"))
+    return [
+        {"time": time, "high": high, "low": low, "open": opened, "volumefrom": base, "volumeto": quote, "close": close}
+        | extra
+        for time, high, low, opened, base, quote, close in zip(epoch_seconds(hours["timestamp"]), *columns, strict=True)
+    ]
 
 
 def _error(kind: int, message: str, **extra: object) -> VendorError:

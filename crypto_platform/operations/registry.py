@@ -1,0 +1,124 @@
+"""Which bundle serves: versions, aliases with their whole history, and loading."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Connection, Select, and_, func, select
+
+from crypto_platform.storage import bundles, warehouse
+from crypto_platform.storage.artifacts import ArtifactStore
+from crypto_platform.storage.warehouse import Warehouse
+from crypto_platform.tables import model_aliases, model_versions
+
+CHAMPION: Final = "champion"
+PREVIOUS: Final = "previous"
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A registered bundle and since when its alias points to it."""
+
+    symbol: str
+    horizon: int
+    version: str
+    bundle_sha256: str
+    trained_at: datetime
+    train_end: datetime
+    since: datetime
+
+
+def history(store: Warehouse, symbols: Sequence[str], alias: str = CHAMPION) -> list[Served]:
+    """Every bundle an alias of these symbols ever pointed to, oldest first."""
+    rows = store.read(
+        _served()
+        .where(model_aliases.c.symbol.in_(symbols), model_aliases.c.alias == alias)
+        .order_by(model_aliases.c.at)
+    )
+    return [_row(row) for row in rows.itertuples()]
+
+
+def champions(store: Warehouse, symbols: Sequence[str], as_of: datetime) -> dict[tuple[str, int], Served]:
+    """The champion of each (symbol, horizon) at a moment; absent where there was none."""
+    newest = (
+        select(model_aliases.c.symbol, model_aliases.c.horizon, func.max(model_aliases.c.at).label("at"))
+        .where(model_aliases.c.symbol.in_(symbols), model_aliases.c.alias == CHAMPION, model_aliases.c.at <= as_of)
+        .group_by(model_aliases.c.symbol, model_aliases.c.horizon)
+        .subquery()
+    )
+    statement = _served().join(
+        newest,
+        and_(
+            newest.c.symbol == model_aliases.c.symbol,
+            newest.c.horizon == model_aliases.c.horizon,
+            newest.c.at == model_aliases.c.at,
+        ),
+    )
+    rows = store.read(statement.where(model_aliases.c.alias == CHAMPION))
+    return {(row.symbol, row.horizon): _row(row) for row in rows.itertuples()}
+
+
+def point(
+    connection: Connection, symbol: str, horizon: int, version: str, *, at: datetime, actor: str, reason: str
+) -> None:
+    """Make a version the champion and its predecessor the previous one, in the caller's transaction.
+
+    Nothing happens where it is the champion already.
+    """
+    held = warehouse.read(
+        connection,
+        select(model_aliases.c.version_to)
+        .where(
+            model_aliases.c.symbol == symbol,
+            model_aliases.c.horizon == horizon,
+            model_aliases.c.alias == CHAMPION,
+            model_aliases.c.at <= at,
+        )
+        .order_by(model_aliases.c.at.desc())
+        .limit(1),
+    )["version_to"].tolist()
+    before = held[0] if held else None
+    if before == version:
+        return
+    common = {"symbol": symbol, "horizon": horizon, "at": at, "actor": actor, "reason": reason}
+    rows: list[Mapping[str, Any]] = [{**common, "alias": CHAMPION, "version_from": before, "version_to": version}]
+    if before is not None:
+        rows.append({**common, "alias": PREVIOUS, "version_from": None, "version_to": before})
+    warehouse.upsert(connection, model_aliases, warehouse.records(rows))
+
+
+def load(artifacts: ArtifactStore, served: Served) -> tuple[dict[str, Any], Mapping[str, Any]]:
+    """Models and manifest of a bundle.
+
+    Raises
+    ------
+    ArtifactError
+        See `storage.bundles.load_models`.
+    """
+    bundle = artifacts.open(served.version, served.bundle_sha256)
+    return bundles.load_models(bundle), bundle.manifest
+
+
+def _served() -> Select[Any]:
+    return select(
+        model_aliases.c.symbol,
+        model_aliases.c.horizon,
+        model_aliases.c.at,
+        model_versions.c.version,
+        model_versions.c.bundle_sha256,
+        model_versions.c.trained_at,
+        model_versions.c.train_end,
+    ).join(model_versions, model_versions.c.version == model_aliases.c.version_to)
+
+
+def _row(row: Any) -> Served:
+    return Served(
+        symbol=row.symbol,
+        horizon=int(row.horizon),
+        version=row.version,
+        bundle_sha256=row.bundle_sha256,
+        trained_at=row.trained_at.to_pydatetime(),
+        train_end=row.train_end.to_pydatetime(),
+        since=row.at.to_pydatetime(),
+    )
