@@ -54,7 +54,7 @@ def _walk(points: tuple[float, ...], fraction: float) -> list[float]:
     walked = [points[0]]
     for (here, there), length, end in zip(pairwise(points), lengths, ends, strict=True):
         if way < end:
-            place = there + (here - there) * ((end - way) / length)
+            place = here + (there - here) * ((way - (end - length)) / length)
             walked.append(min(max(place, min(here, there)), max(here, there)))
             break
         walked.append(there)

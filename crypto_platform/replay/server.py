@@ -51,6 +51,14 @@ ROUTES: Final = (
     ("/binance/api/v3/time", "binance.time", endpoints.server_time),
     ("/fear-greed/fng/", "fear_greed.fng", endpoints.fng),
 )
+# vendor, as settings name it -> what stands before its own paths
+BASES: Final = {
+    "coinpaprika": "/coinpaprika/v1",
+    "cryptocompare": "/cryptocompare/data",
+    "coindesk": "/coindesk",
+    "binance": "/binance",
+    "fear_greed": "/fear-greed",
+}
 _Endpoint = Callable[[Request], Awaitable[Response]]
 
 

@@ -1,0 +1,300 @@
+"""Forecasts of the champions, hour by hour, each with its signal or the reason for none."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+from sqlalchemy import select
+
+from crypto_platform.core import estimators, signals
+from crypto_platform.core import features as science
+from crypto_platform.core.hours import HOUR, SETTLE, newest_closed
+from crypto_platform.core.hours import as_of as usable_from
+from crypto_platform.core.signals import CLASSIFIERS, REGRESSOR, Reason, Signal, SignalRules
+from crypto_platform.errors import ArtifactError
+from crypto_platform.operations import registry
+from crypto_platform.operations.registry import Served
+from crypto_platform.operations.results import Report, SymbolResult
+from crypto_platform.storage import warehouse
+from crypto_platform.storage.artifacts import ArtifactStore
+from crypto_platform.storage.warehouse import Warehouse
+from crypto_platform.tables import features, predictions
+from crypto_platform.tables.features import target_return
+from crypto_platform.tables.predictions import NO_VERSION
+
+FRESH: Final = timedelta(minutes=90)  # age of the newest candle's open beyond which nothing is forecast
+LATE: Final = timedelta(minutes=30)  # after as_of of the candle, from which a forecast counts as late
+EDGE_LOOKBACK_DAYS: Final = 14  # hours to find `signals.EDGE_WINDOW` resolved ones among, gaps included
+
+
+def predict(
+    store: Warehouse,
+    artifacts: ArtifactStore,
+    symbols: Sequence[str],
+    *,
+    as_of: datetime,
+    created_at: datetime | None,
+    horizons: Sequence[int],
+    rules: SignalRules,
+    expiry: timedelta,
+    since: datetime | None = None,
+    settle: timedelta = SETTLE,
+) -> Report:
+    """Forecast the newest closed hour of each symbol with the champion that served then.
+
+    Parameters
+    ----------
+    store : Warehouse
+    artifacts : ArtifactStore
+    symbols : sequence of str
+    as_of : datetime
+        The moment of the forecast.
+    created_at : datetime or None
+        When it is written. None under a simulated clock: each forecast is then made as soon as its candle closed.
+    horizons : sequence of int
+        Hours ahead.
+    rules : SignalRules
+    expiry : timedelta
+        Age of a champion from which its signal is HOLD.
+    since : datetime, optional
+        Under a simulated clock only: forecast every hour from here on, each as its own tick would have.
+    settle : timedelta
+
+    Returns
+    -------
+    Report
+        A forecast that is there is never written again. A symbol without candles, or whose bundle is refused, is
+        that symbol's error.
+
+    Raises
+    ------
+    ValueError
+        `since` with a real clock: nobody forecasts the past.
+    """
+    if since is not None and created_at is not None:
+        raise ValueError("hours before the newest are forecast under a simulated clock only")
+    newest = newest_closed(as_of, settle)
+    first = min(since, newest) if since else newest - FRESH
+    inputs = _inputs(store, symbols, first, newest)
+    served = _by_key(registry.history(store, symbols))
+
+    results = []
+    for symbol in symbols:
+        mine = inputs.get(symbol)
+        if mine is None or not (mine["timestamp"] >= first).any():
+            results.append(SymbolResult(symbol, error=_nothing_to_forecast(store, symbol)))
+            continue
+        rows: list[pd.DataFrame] = []
+        error = None
+        for horizon in horizons:
+            try:
+                made = _forecast(
+                    artifacts, mine, first, served.get((symbol, horizon), []), horizon, rules, expiry, settle
+                )
+            except ArtifactError as refused:
+                error = str(refused)
+                continue
+            rows.append(made.assign(symbol=symbol, horizon=horizon))
+        results.append(_store(store, symbol, rows, newest, as_of, created_at, settle, error))
+    return Report(predictions.name, tuple(results))
+
+
+def _inputs(store: Warehouse, symbols: Sequence[str], first: datetime, newest: datetime) -> dict[str, pd.DataFrame]:
+    """Feature rows from `first` on, with enough earlier returns to scale the expected edge."""
+    frame = store.read(
+        select(features)
+        .where(
+            features.c.symbol.in_(symbols),
+            features.c.feature_set_hash == science.DEFAULT.hash,
+            features.c.timestamp > first - timedelta(days=EDGE_LOOKBACK_DAYS),
+            features.c.timestamp <= newest,
+        )
+        .order_by(features.c.symbol, features.c.timestamp)
+    )
+    return {symbol: rows.reset_index(drop=True) for symbol, rows in frame.groupby("symbol")}
+
+
+def _by_key(history: Sequence[Served]) -> dict[tuple[str, int], list[Served]]:
+    keyed: dict[tuple[str, int], list[Served]] = {}
+    for served in history:
+        keyed.setdefault((served.symbol, served.horizon), []).append(served)
+    return keyed
+
+
+def _nothing_to_forecast(store: Warehouse, symbol: str) -> str:
+    last = store.read(
+        select(features.c.timestamp).where(features.c.symbol == symbol).order_by(features.c.timestamp.desc()).limit(1)
+    )
+    if last.empty:
+        return "no features yet: collect and build first"
+    return f"{Reason.STALE_DATA}: its newest candle is {last['timestamp'].iloc[0]:%Y-%m-%d %H:%M} UTC"
+
+
+def _forecast(
+    artifacts: ArtifactStore,
+    rows: pd.DataFrame,
+    first: datetime,
+    served: Sequence[Served],
+    horizon: int,
+    rules: SignalRules,
+    expiry: timedelta,
+    settle: timedelta,
+) -> pd.DataFrame:
+    """Forecast rows of one symbol and horizon, every hour by the champion of its moment."""
+    scale = _mean_abs_return(rows, horizon)
+    wanted = rows[(rows["timestamp"] >= first) & ~rows["is_filled"]]
+    scale = scale[wanted.index]
+    # The champion of an hour is the one that served when its candle had closed.
+    moments = wanted["timestamp"] + HOUR + settle
+    changes = [pd.Timestamp(s.since) for s in served]
+    position = np.searchsorted(
+        np.array(changes, dtype="datetime64[us]"), moments.dt.tz_convert(None).to_numpy(), "right"
+    )
+    parts = []
+    for number in np.unique(position):
+        chosen = position == number
+        part, its_scale = wanted[chosen], scale[chosen]
+        if number == 0:
+            parts.append(_abstain(part, NO_VERSION, Reason.NO_MODEL, None))
+        else:
+            champion = served[number - 1]
+            parts.append(_forecast_by(artifacts, part, its_scale, champion, horizon, rules, expiry))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _mean_abs_return(rows: pd.DataFrame, horizon: int) -> pd.Series:
+    """Mean |return| of the last `EDGE_WINDOW` labels resolved at each row; NaN while there are fewer."""
+    resolved = rows.set_index("timestamp")[target_return(horizon)].abs().dropna()
+    mean = resolved.rolling(signals.EDGE_WINDOW).mean()
+    mean.index = mean.index + horizon * HOUR  # the label of t is known at as_of(t + horizon)
+    known = mean.reindex(rows["timestamp"], method="ffill")
+    return pd.Series(known.to_numpy(), index=rows.index)
+
+
+def _forecast_by(
+    artifacts: ArtifactStore,
+    rows: pd.DataFrame,
+    scale: pd.Series,
+    champion: Served,
+    horizon: int,
+    rules: SignalRules,
+    expiry: timedelta,
+) -> pd.DataFrame:
+    models, manifest = registry.load(artifacts, champion)
+    names = manifest["features"]
+    values = rows[names].to_numpy(float)
+    finite = np.isfinite(values).all(axis=1)
+    parts = []
+    if not finite.all():
+        cold = (rows["segment_hours"] < science.WARM_UP_ROWS).to_numpy()
+        for reason, chosen in (
+            (Reason.WARMING_UP, ~finite & cold),
+            (Reason.FEATURES_MISSING, ~finite & ~cold),
+        ):
+            if chosen.any():
+                parts.append(_abstain(rows[chosen], champion.version, reason, names))
+    if finite.any():
+        usable = rows[finite]
+        forecasts = estimators.predict(models, values[finite], names, horizon)
+        expired = (usable["timestamp"] + HOUR - pd.Timestamp(usable_from(champion.train_end))) > expiry
+        parts.append(_signals(usable, forecasts, scale[finite], expired, champion.version, rules))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _abstain(rows: pd.DataFrame, version: str, reason: Reason, names: Sequence[str] | None) -> pd.DataFrame:
+    missing = [
+        [name for name, value in zip(names, values, strict=True) if not np.isfinite(value)]
+        if names and reason is Reason.FEATURES_MISSING
+        else None
+        for values in (rows[list(names)].to_numpy(float) if names else [[]] * len(rows))
+    ]
+    return pd.DataFrame(
+        {
+            "candle_timestamp": rows["timestamp"].to_numpy(),
+            "version": version,
+            "current_price": rows["close"].to_numpy(),
+            "signal": Signal.HOLD.value,
+            "signal_before_costs": Signal.HOLD.value,
+            "reason": reason.value,
+            "missing_features": pd.Series(missing, dtype=object),
+        }
+    )
+
+
+def _signals(
+    rows: pd.DataFrame,
+    forecasts: Mapping[str, np.ndarray],
+    scale: pd.Series,
+    expired: pd.Series,
+    version: str,
+    rules: SignalRules,
+) -> pd.DataFrame:
+    ensemble = signals.combine(np.column_stack([forecasts[name] for name in CLASSIFIERS]), forecasts[REGRESSOR])
+    verdicts = [
+        signals.judge(p, agreement, m, rules, expired=bool(old))
+        for p, agreement, m, old in zip(ensemble.prob_up, ensemble.agreement, scale, expired, strict=True)
+    ]
+    p, price = ensemble.prob_up, rows["close"].to_numpy()
+    return pd.DataFrame(
+        {
+            "candle_timestamp": rows["timestamp"].to_numpy(),
+            "version": version,
+            "current_price": price,
+            "predicted_direction": np.where(p == 0.5, np.nan, (p > 0.5).astype(float)),
+            "confidence": np.maximum(p, 1 - p),
+            "prob_up": p,
+            "prob_down": 1 - p,
+            "predicted_return": forecasts[REGRESSOR],
+            "predicted_price": price * (1 + forecasts[REGRESSOR]),
+            "signal": [v.signal.value for v in verdicts],
+            "signal_before_costs": [v.before_costs.value for v in verdicts],
+            "reason": [v.reason.value if v.reason else None for v in verdicts],
+            "ensemble_agreement": ensemble.agreement,
+            "ensemble_votes": ensemble.votes,
+            "expected_edge": [v.expected_edge for v in verdicts],
+            "break_even_probability": [v.break_even for v in verdicts],
+            **{f"prob_up_{name}": forecasts[name] for name in CLASSIFIERS},
+            f"return_{REGRESSOR}": forecasts[REGRESSOR],
+        }
+    )
+
+
+def _store(
+    store: Warehouse,
+    symbol: str,
+    parts: Sequence[pd.DataFrame],
+    newest: datetime,
+    as_of: datetime,
+    created_at: datetime | None,
+    settle: timedelta,
+    error: str | None,
+) -> SymbolResult:
+    if not parts:
+        return SymbolResult(symbol, error=error)
+    rows = pd.concat(parts, ignore_index=True)
+    rows["candle_timestamp"] = pd.to_datetime(rows["candle_timestamp"], utc=True)
+    rows["prediction_timestamp"] = rows["candle_timestamp"] + HOUR
+    rows["created_at"] = pd.Timestamp(created_at) if created_at else rows["prediction_timestamp"] + settle
+    moment = pd.Timestamp(as_of) if created_at else rows["created_at"]
+    stale = moment - rows["candle_timestamp"] > FRESH
+    rows = rows[~stale & (rows["created_at"] < rows["prediction_timestamp"] + rows["horizon"] * HOUR)]
+    late = rows["created_at"] - rows["prediction_timestamp"] > LATE
+    rows = rows.assign(role=registry.CHAMPION, origin=np.where(late, "late", "live"))
+    with store.begin() as connection:
+        written = warehouse.insert_missing(connection, predictions, rows)
+    if rows.empty:
+        return SymbolResult(symbol, error=error or f"{Reason.STALE_DATA}: no candle of {newest:%Y-%m-%d %H:%M} UTC yet")
+    last = rows.iloc[-1]
+    details: dict[str, Any] = {"signal": last["signal"], "reason": last["reason"] or ""}
+    if "prob_up" in rows and np.isfinite(last["prob_up"] if last["prob_up"] is not None else np.nan):
+        details["prob_up"] = round(float(last["prob_up"]), 4)
+    return SymbolResult(
+        symbol,
+        written,
+        rows["prediction_timestamp"].iloc[0].to_pydatetime(),
+        last["prediction_timestamp"].to_pydatetime(),
+        details,
+        error,
+    )
