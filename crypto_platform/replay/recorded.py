@@ -36,8 +36,8 @@ class RecordedHistory:
     ----------
     folder : Path
         Holds ``ohlcv_1h/{SYMBOL}.parquet`` (`timestamp`, tz-aware, start of the hour; `open`, `high`, `low`, `close`,
-        `volume_base`, `volume_quote`, NaN where unknown) and, where there is sentiment, ``fear_greed.parquet``
-        (`date`, `value`, `classification`). Files are read when a symbol is first asked for.
+        `volume_base`, `volume_quote`, NaN where unknown) and ``fear_greed.parquet`` (`date`, `value`,
+        `classification`). Prices are read when a symbol is first asked for.
     now : datetime
         Clock of the replay at its start.
 
@@ -60,14 +60,14 @@ class RecordedHistory:
         self.symbols = recorded_symbols(folder)
         self._folder = folder
         self._loaded: dict[str, pd.DataFrame] = {}
-        self._mood: pd.DataFrame | None = None
+        sentiment = _read_sentiment(folder / SENTIMENT)
         recorded_end = max(_last_hour(_candle_file(folder, symbol)) for symbol in self.symbols) + HOUR
         weeks = (now - recorded_end) // WEEK + 1
         self.shift = weeks * WEEK
         self.end = recorded_end + self.shift
+        self._sentiment = _shifted(sentiment, self.shift)
         self.title = (
-            f"RECORDED history {folder.resolve().name}, shifted by {weeks} weeks"
-            f" (recorded until {recorded_end:%Y-%m-%d %H:%M} UTC)"
+            f"RECORDED history of {folder}, shifted by {weeks} weeks (recorded until {recorded_end:%Y-%m-%d %H:%M} UTC)"
         )
 
     def candles(self, symbol: str, start: datetime, end: datetime) -> pd.DataFrame:
@@ -93,10 +93,8 @@ class RecordedHistory:
         return Supply(circulating=None, total=None)
 
     def sentiment(self, start: datetime, end: datetime) -> pd.DataFrame:
-        """Daily rows of start ≤ day < end, shifted as the candles are; no rows where the folder has no sentiment."""
-        if self._mood is None:
-            self._mood = _shifted(_read_sentiment(self._folder / SENTIMENT), self.shift)
-        return _between(self._mood, start, end)
+        """Daily rows of start ≤ day < end, shifted as the candles are."""
+        return _between(self._sentiment, start, end)
 
 
 def recorded_symbols(folder: Path) -> tuple[str, ...]:
@@ -110,11 +108,11 @@ def recorded_symbols(folder: Path) -> tuple[str, ...]:
     candles = folder / CANDLES
     if not candles.is_dir():
         raise ConfigurationError(
-            f"no recorded history in {folder}: it needs a folder {CANDLES} with one SYMBOL.parquet a symbol"
+            f"no recorded history in {folder}: name a folder that holds {CANDLES}/SYMBOL.parquet and {SENTIMENT}"
         )
     symbols = tuple(sorted(path.stem for path in candles.glob("*.parquet")))
     if not symbols:
-        raise ConfigurationError(f"{candles} holds no candles: put one SYMBOL.parquet a symbol into it")
+        raise ConfigurationError(f"{candles} holds no candles: name a folder with one SYMBOL.parquet a symbol in it")
     return symbols
 
 
@@ -155,21 +153,23 @@ def _last_hour(path: Path) -> datetime:
 
 
 def _read_sentiment(path: Path) -> pd.DataFrame:
-    if not path.exists():
-        frame = pd.DataFrame({name: [] for name in _SENTIMENT_COLUMNS})
-    else:
-        frame = _read(path, _SENTIMENT_COLUMNS).sort_values("date", ignore_index=True)
-    return pd.DataFrame(
-        {
-            "timestamp": pd.to_datetime(frame["date"], utc=True).astype(TIMESTAMP_DTYPE),
-            "value": frame["value"].astype("int64"),
-            "classification": frame["classification"].astype(str),
-        }
-    )
+    frame = _read(path, _SENTIMENT_COLUMNS).sort_values("date", ignore_index=True)
+    try:
+        return pd.DataFrame(
+            {
+                "timestamp": pd.to_datetime(frame["date"], utc=True).astype(TIMESTAMP_DTYPE),
+                "value": frame["value"].astype("int64"),
+                "classification": frame["classification"].astype(str),
+            }
+        )
+    except (TypeError, ValueError) as error:
+        raise ConfigurationError(f"{path}: `date` must hold days and `value` whole numbers ({error})") from error
 
 
 def _read(path: Path, columns: tuple[str, ...], only: tuple[str, ...] | None = None) -> pd.DataFrame:
     """Columns `only` (all by default) of a parquet file that must hold `columns`."""
+    if not path.exists():
+        raise ConfigurationError(f"{path} is missing: a recorded history has candles and sentiment")
     try:
         with pq.ParquetFile(path) as file:
             missing = [name for name in columns if name not in file.schema_arrow.names]
@@ -179,7 +179,7 @@ def _read(path: Path, columns: tuple[str, ...], only: tuple[str, ...] | None = N
                 )
             frame: pd.DataFrame = file.read(columns=list(only or columns)).to_pandas()
     except (OSError, pa.ArrowException) as error:
-        raise ConfigurationError(f"{path} cannot be read as parquet ({error}); record it again") from error
+        raise ConfigurationError(f"{path} is not readable as parquet ({error}): record it again") from error
     return frame.reset_index(drop=True)
 
 

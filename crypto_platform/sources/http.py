@@ -1,4 +1,4 @@
-"""Transport of the requests-based vendors: one retry layer, one deadline, no redirects, keys in headers only."""
+"""Requests-based vendors: one retry layer, statuses as one family of errors, keys in headers only."""
 
 import json
 import random
@@ -7,30 +7,32 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from threading import local
 from typing import Any, Final, NoReturn
+from urllib.parse import urlsplit
 
 import requests
 
 from crypto_platform.core.provenance import Provenance
-from crypto_platform.errors import MalformedResponseError, SourceRefusedError, SourceUnavailableError
+from crypto_platform.errors import (
+    ConfigurationError,
+    MalformedResponseError,
+    SourceError,
+    SourceRefusedError,
+    SourceUnavailableError,
+)
+from crypto_platform.sources.transport import BoundedSession, provenance_from, retry_after
 
-PROVENANCE_HEADER: Final = "X-Market-Data"
-BYTE_CAP: Final = 32 * 1024 * 1024  # the longest honest answer, all fear-and-greed days, is under 1 MB
-CHUNK: Final = 64 * 1024
-REFUSALS: Final[Mapping[int, str]] = {
-    400: "it calls the request wrong",
+QUOTED: Final = 200  # characters of a provider's own words that a message repeats
+KEY_REFUSALS: Final[Mapping[int, str]] = {
     401: "it asks for a valid API key",
     402: "the plan or its quota does not allow this",
     403: "it refuses the API key",
+}
+REFUSALS: Final[Mapping[int, str]] = {
+    400: "it calls the request wrong",
     404: "it does not know what was asked for",
     451: "it does not serve this place",
 }
 USER_AGENT: Final = "crypto-platform (+hourly forecasts)"
-
-
-def provenance_from(headers: Mapping[str, str]) -> Provenance:
-    """What an answer's headers say of its data; LIVE where they say nothing."""
-    said = next((value for name, value in headers.items() if name.lower() == PROVENANCE_HEADER.lower()), None)
-    return Provenance(said) if said else Provenance.LIVE
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,7 @@ class Patience:
     timeout : float
         Seconds to connect, and between bytes.
     deadline : float
-        Seconds one answer may take from first to last byte.
+        Seconds one answer may take to its last byte.
     attempts : int
         Requests before giving up; 1 = no retry.
     backoff : float
@@ -61,7 +63,7 @@ class Patience:
     sleep: Callable[[float], None] = field(default=time.sleep, repr=False)
 
     def wait(self, attempt: int, asked: float | None) -> None:
-        """Pause after a failed attempt (0-based), at least as long as the provider asked."""
+        """Pause after a failed attempt (0-based), at least as long as the provider asked, at most `longest_wait`."""
         # The jitter spreads clients that failed together; nothing secret depends on it.
         jittered = self.backoff * 2**attempt * (0.5 + random.random())  # noqa: S311
         self.sleep(min(max(jittered, asked or 0.0), self.longest_wait))
@@ -75,6 +77,15 @@ class RetryableError(Exception):
         self.retry_after = retry_after
 
 
+class NotFoundError(SourceRefusedError):
+    """HTTP 404, with what the provider said of it: `payload` is None where that is no JSON object."""
+
+    def __init__(self, message: str, payload: dict[str, Any] | None, provenance: Provenance) -> None:
+        super().__init__(message)
+        self.payload = payload
+        self.provenance = provenance
+
+
 class HttpClient:
     """JSON over HTTP from one vendor.
 
@@ -83,14 +94,21 @@ class HttpClient:
     provider : str
         Its name, for messages.
     base_url : str
-        Without a trailing slash.
+        Where its paths begin.
     url_setting : str
         Setting that holds the URL, for messages.
     key_setting : str or None
         Setting that holds the key, for messages.
-    headers : mapping
-        Sent with each request; keys belong here, never into `params`.
+    key : str or None
+        Sent in the header `Authorization`, never in an address.
+    key_prefix : str
+        What stands before the key there.
     patience : Patience
+
+    Raises
+    ------
+    ConfigurationError
+        The key cannot be a header; the message does not repeat it.
 
     Notes
     -----
@@ -104,14 +122,20 @@ class HttpClient:
         base_url: str,
         url_setting: str,
         key_setting: str | None = None,
-        headers: Mapping[str, str] | None = None,
+        key: str | None = None,
+        key_prefix: str = "",
         patience: Patience | None = None,
     ) -> None:
         self.provider = provider
         self._base_url = base_url.rstrip("/")
         self._url_setting = url_setting
         self._key_setting = key_setting
-        self._headers = {"User-Agent": USER_AGENT, "Accept": "application/json", **(headers or {})}
+        self._key = key.strip() if key is not None else None
+        self._headers = {"User-Agent": USER_AGENT, "Accept": "application/json"}
+        if self._key is not None:
+            if not self._key or not self._key.isascii() or not self._key.isprintable() or " " in self._key:
+                raise ConfigurationError(f"{key_setting} is blank or holds characters that no key has: enter it again")
+            self._headers["Authorization"] = key_prefix + self._key
         self.patience = patience or Patience()
         self._threads = local()
 
@@ -132,7 +156,7 @@ class HttpClient:
         Raises
         ------
         SourceRefusedError
-            The provider said no.
+            The provider said no; `NotFoundError` where it said 404.
         SourceUnavailableError
             Attempts ran out.
         MalformedResponseError
@@ -146,79 +170,91 @@ class HttpClient:
             except RetryableError as error:
                 if attempt + 1 == self.patience.attempts:
                     raise SourceUnavailableError(
-                        f"{self.provider} did not answer {self._base_url}{path} ({error}) in "
+                        f"{self.provider} did not answer {self._shown_url}{path} ({error}) in "
                         f"{self.patience.attempts} attempts; check the network and {self._url_setting}, or try later"
                     ) from error
                 self.patience.wait(attempt, error.retry_after)
+            except SourceError as error:
+                if self._key and self._key in str(error):  # some providers repeat a wrong key in their answer
+                    raise type(error)(str(error).replace(self._key, "[key]")) from None
+                raise
             else:
                 return payload, provenance
         raise AssertionError("unreachable: the last attempt returns or raises")
 
+    @property
+    def _shown_url(self) -> str:
+        """The base URL without a user name and password."""
+        parts = urlsplit(self._base_url)
+        return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
     def _attempt(self, path: str, params: Mapping[str, Any]) -> tuple[Any, Provenance]:
         if not hasattr(self._threads, "session"):
-            self._threads.session = requests.Session()
-        started = time.monotonic()
+            self._threads.session = BoundedSession(self.patience.deadline)
         try:
-            with self._threads.session.get(
+            response = self._threads.session.get(
                 self._base_url + path,
                 params=params,
                 headers=self._headers,
                 timeout=self.patience.timeout,
-                allow_redirects=False,  # a redirect would carry the key to another host
-                stream=True,
-            ) as response:
-                body = self._read(response, started)
-        except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:
-            raise RetryableError(_plain(error)) from error
+                auth=_as_it_is if self._key else None,
+            )
+        except (requests.ConnectionError, requests.Timeout) as error:
+            raise RetryableError(type(error).__name__) from error  # its text may hold secrets of a proxy
         except requests.RequestException as error:
-            raise MalformedResponseError(f"{self.provider}: {_plain(error)}; check {self._url_setting}") from error
-        self._refuse(response)
+            raise MalformedResponseError(
+                f"{self.provider}: {type(error).__name__} for {self._shown_url}{path}; check {self._url_setting}"
+            ) from error
+        if response.status_code != requests.codes.ok:
+            self._refuse(response)
         try:
-            payload = json.loads(body, parse_constant=_reject_constant)
-        except ValueError as error:
+            payload = json.loads(response.content, parse_constant=_reject_constant)
+        except (ValueError, RecursionError) as error:
             raise MalformedResponseError(
                 f"{self.provider} answered {path} with something that is not JSON "
-                f"({body[:80].decode('utf-8', 'replace')!r}); if a proxy stands at {self._url_setting}, look there"
+                f"({response.content[:80].decode('utf-8', 'replace')!r}); if a proxy stands at {self._url_setting}, "
+                "look there"
             ) from error
         return payload, provenance_from(response.headers)
 
-    def _read(self, response: requests.Response, started: float) -> bytes:
-        body = bytearray()
-        for chunk in response.iter_content(CHUNK):
-            body += chunk
-            if len(body) > BYTE_CAP:
-                raise MalformedResponseError(
-                    f"{self.provider} sent more than {BYTE_CAP} bytes; check {self._url_setting}"
-                )
-            if time.monotonic() - started > self.patience.deadline:
-                raise RetryableError(f"no end of the answer after {self.patience.deadline:g} s")
-        return bytes(body)
-
-    def _refuse(self, response: requests.Response) -> None:
+    def _refuse(self, response: requests.Response) -> NoReturn:
         status = response.status_code
-        if status == 200:
-            return
-        if status in REFUSALS:
-            cure = (
-                f"check {self._key_setting}"
-                if status in {401, 402, 403} and self._key_setting
-                else "see its documentation"
+        if status in {408, 425, 429} or status >= 500:
+            raise RetryableError(f"HTTP {status}", retry_after(response.headers))
+        said, payload = _said(response.content)
+        words = f" ({said})" if said else ""
+        if status in KEY_REFUSALS:
+            raise SourceRefusedError(
+                f"{self.provider} said {status}: {KEY_REFUSALS[status]}{words}; check "
+                f"{self._key_setting or self._url_setting}"
             )
-            raise SourceRefusedError(f"{self.provider} said {status}: {REFUSALS[status]}; {cure}")
-        if status == 429 or status >= 500:
-            raise RetryableError(f"HTTP {status}", _retry_after(response.headers.get("Retry-After")))
-        raise MalformedResponseError(
-            f"{self.provider} answered HTTP {status}, which its contract does not have; check {self._url_setting}"
-        )
+        if status in REFUSALS:
+            message = (
+                f"{self.provider} said {status}: {REFUSALS[status]}{words}; check its identifiers in the symbols file "
+                f"and {self._url_setting}"
+            )
+            if status == requests.codes.not_found:
+                raise NotFoundError(message, payload, provenance_from(response.headers))
+            raise SourceRefusedError(message)
+        kind = "with a redirect, which is not followed" if response.is_redirect else "outside its contract"
+        raise MalformedResponseError(f"{self.provider} answered {kind} (HTTP {status}); check {self._url_setting}")
 
 
-def _plain(error: Exception) -> str:
-    """Kind of a transport error: its text may hold a URL with secrets of a proxy."""
-    return type(error).__name__
+def _said(body: bytes) -> tuple[str, dict[str, Any] | None]:
+    """The provider's own words for an error, and the object that holds them, where it sent one."""
+    try:
+        payload = json.loads(body)
+    except (ValueError, RecursionError):
+        return "", None
+    if not isinstance(payload, dict):
+        return "", None
+    error = payload.get("Err") or payload.get("error") or ""
+    return str(error.get("message", "") if isinstance(error, dict) else error)[:QUOTED], payload
 
 
-def _retry_after(value: str | None) -> float | None:
-    return float(value) if value and value.strip().isdigit() else None
+def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """Authentication that leaves a request alone; without one, a .netrc file would overwrite our header."""
+    return request
 
 
 def _reject_constant(name: str) -> NoReturn:
