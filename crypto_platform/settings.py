@@ -83,6 +83,7 @@ class Settings(BaseSettings):
     coinpaprika_api_key: SecretStr | None = Field(None, description="CoinPaprika key; the free plan needs none")
     http_timeout_seconds: float = Field(10.0, gt=0, le=300, description="Time one request may take")
 
+    reports_url: str | None = Field(None, description="Address under which the reports are served, for links in the UI")
     retrain_policy: Literal["classic"] = Field("classic", description="Rule set of the retrain decision")
     shards: int = Field(1, ge=1, le=1_000, description="Runs a schedule tick is split over")
     workers: int = Field(

@@ -8,8 +8,9 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -26,6 +27,7 @@ Floats = NDArray[np.float64]
 CODE_VERSION: Final = 1  # raised whenever a formula changes: part of every feature set's hash
 WARM_UP_ROWS: Final = 336  # rows of a segment before its first model row
 LOOKBACK_ROWS: Final = 720  # hours before a row that an incremental computation reads
+BLOCK_CELLS: Final = 1 << 16  # cells computed at a time: half a megabyte an array stays in the processor's cache
 SENTIMENT_STALE_HOURS: Final = 48
 SENTIMENT_FEATURES: Final = ("fng", "fng_chg_1d", "fng_chg_7d")
 
@@ -85,11 +87,15 @@ class Feature:
         0-based row of a segment at which it exists before the common warm-up.
     formula : callable
         From `Inputs` to an array of the panel's shape.
+    recursive : bool
+        Whether it depends on all hours of the segment before it, in vanishing degree, as exponential means do.
+        Otherwise on the last `first_row` + 1 hours alone.
     """
 
     name: str
     first_row: int
     formula: Formula
+    recursive: bool = False
 
 
 def _volatility(n: int) -> Formula:
@@ -114,23 +120,29 @@ _FEATURES: Final = (
         for n in (7, 14, 30, 168)
     ),
     *(
-        Feature(f"ema_ratio_{n}", n - 1, lambda i, n=n: w.divide(i.panel.close, w.ema(i.panel.close, n)) - 1)  # type: ignore[misc]
+        Feature(
+            f"ema_ratio_{n}", n - 1, lambda i, n=n: w.divide(i.panel.close, w.ema(i.panel.close, n)) - 1, recursive=True
+        )  # type: ignore[misc]
         for n in (7, 14, 30)
     ),
-    Feature("ema_cross_7_30", 29, lambda i: w.divide(w.ema(i.panel.close, 7), w.ema(i.panel.close, 30)) - 1),
-    *(Feature(f"rsi_{n}", n, lambda i, n=n: momentum.rsi(i.panel.close, n)) for n in (7, 14)),  # type: ignore[misc]
-    Feature("macd_c", 33, lambda i: w.divide(i.macd.line, i.panel.close)),
-    Feature("macd_signal_c", 33, lambda i: w.divide(i.macd.signal, i.panel.close)),
-    Feature("macd_hist_c", 33, lambda i: w.divide(i.macd.histogram, i.panel.close)),
+    Feature(
+        "ema_cross_7_30", 29, lambda i: w.divide(w.ema(i.panel.close, 7), w.ema(i.panel.close, 30)) - 1, recursive=True
+    ),
+    *(Feature(f"rsi_{n}", n, lambda i, n=n: momentum.rsi(i.panel.close, n), recursive=True) for n in (7, 14)),  # type: ignore[misc]
+    Feature("macd_c", 33, lambda i: w.divide(i.macd.line, i.panel.close), recursive=True),
+    Feature("macd_signal_c", 33, lambda i: w.divide(i.macd.signal, i.panel.close), recursive=True),
+    Feature("macd_hist_c", 33, lambda i: w.divide(i.macd.histogram, i.panel.close), recursive=True),
     Feature("bb_pctb_20", 19, lambda i: volatility.band_position(i.panel.close)),
     Feature("bb_width_20", 19, lambda i: volatility.band_width(i.panel.close)),
     *(Feature(f"vol_{n}", n, _volatility(n)) for n in (7, 14, 30, 168)),
     Feature("vol_ratio_7_30", 30, lambda i: w.ln(w.divide(w.deviation(i.ret_1, 7), w.deviation(i.ret_1, 30)))),
-    Feature("natr_14", 14, lambda i: volatility.normalized_atr(i.panel.high, i.panel.low, i.panel.close)),
+    Feature(
+        "natr_14", 14, lambda i: volatility.normalized_atr(i.panel.high, i.panel.low, i.panel.close), recursive=True
+    ),
     Feature("parkinson_24", 23, lambda i: volatility.parkinson(i.panel.high, i.panel.low)),
     Feature("gk_24", 23, lambda i: volatility.garman_klass(i.panel.open, i.panel.high, i.panel.low, i.panel.close)),
-    Feature("adx_14", 27, lambda i: i.directional.adx),
-    Feature("di_diff_14", 14, lambda i: i.directional.plus - i.directional.minus),
+    Feature("adx_14", 27, lambda i: i.directional.adx, recursive=True),
+    Feature("di_diff_14", 14, lambda i: i.directional.plus - i.directional.minus, recursive=True),
     Feature("aroonosc_25", 25, lambda i: trend.aroon_oscillator(i.panel.high, i.panel.low)),
     Feature("slope_24", 23, lambda i: w.slope(w.ln(i.panel.close), 24)),
     Feature("stoch_k", 15, lambda i: i.stochastic[0]),
@@ -213,51 +225,105 @@ def compute(
     candles: pd.DataFrame,
     sentiment: pd.DataFrame,
     feature_set: FeatureSet = DEFAULT,
+    emit_from: Mapping[str, datetime] | None = None,
 ) -> pd.DataFrame:
     """Features and labels of many symbols at once.
 
     Parameters
     ----------
     candles : DataFrame
-        As `build_panel` takes them; all closed. Where they begin with a lookback cut out of a longer history, the
-        caller keeps only rows with `LOOKBACK_ROWS` hours before them.
+        As `build_panel` takes them; all closed. Where they begin with a lookback cut out of a longer history, only rows
+        with `LOOKBACK_ROWS` hours before them are what the whole history gives (within 1e-9): name them in `emit_from`.
     sentiment : DataFrame
-        `timestamp`, `known_at` (UTC, ascending) and `fear_greed_value` (0 to 100); may be empty.
+        `timestamp`, `known_at` (UTC) and `fear_greed_value` (0 to 100); may be empty.
     feature_set : FeatureSet
+    emit_from : mapping of str to datetime, optional
+        First hour to return of each symbol; all of its hours where a symbol is not in it.
 
     Returns
     -------
     DataFrame
         One row per symbol and grid hour: `symbol`, `timestamp`, `close`, `is_filled`, `is_valid` (every feature
-        finite, not filled, at least `WARM_UP_ROWS` rows into its segment), `segment_hours` (counted up to
-        `LOOKBACK_ROWS`), the features, and the labels `target_*` of all horizons. Features of rows in warm-up are NaN.
+        finite, not filled or from a fallback source, at least `WARM_UP_ROWS` rows into its segment), `segment_hours`
+        (hours since the segment began, counted up to `WARM_UP_ROWS`), the features, and the labels `target_*` of all
+        horizons. Features of rows in warm-up are NaN.
     """
     panel = build_panel(candles)
     if panel.shape[0] == 0:
         return pd.DataFrame()
-    inputs = Inputs(panel, _sentiment_as_known(panel, sentiment))
-    inside = panel.inside
-    columns = {name: REGISTRY[name].formula(inputs)[inside] for name in feature_set.features}
-    warm = np.broadcast_to(np.arange(panel.shape[1]) >= WARM_UP_ROWS, panel.shape)[inside]
-    values = np.column_stack(list(columns.values()))
-    values[~warm] = np.nan
-    is_filled = panel.is_filled[inside]
-    is_fallback = panel.unlabeled[inside]
+    wanted = {symbol: int(moment.timestamp()) // 3600 for symbol, moment in (emit_from or {}).items()}
+    first_hours = np.array(
+        [wanted.get(symbol, start) for symbol, start in zip(panel.symbols, panel.starts, strict=True)]
+    )
+    sizes = np.minimum(panel.lengths, np.maximum(panel.starts + panel.lengths - first_hours, 0))
 
-    lengths = panel.lengths
-    frame = pd.DataFrame(values, columns=list(columns))
-    frame.insert(0, "symbol", np.repeat(panel.symbols, lengths))
-    frame.insert(1, "timestamp", from_hours(panel.hours[inside]))
-    frame.insert(2, "close", panel.close[inside])
-    frame.insert(3, "is_filled", is_filled)
-    frame.insert(4, "is_valid", np.isfinite(values).all(axis=1) & ~is_fallback)
-    frame.insert(5, "segment_hours", np.minimum(panel.hours - panel.starts[:, None], LOOKBACK_ROWS)[inside])
-    targets: dict[str, Floats] = {}
-    for horizon in HORIZONS:
-        returns = labels.forward_returns(panel, horizon)[inside]
-        targets[target_return(horizon)] = returns
-        targets[target_direction(horizon)] = labels.directions(returns)
-    return pd.concat([frame, pd.DataFrame(targets)], axis=1)
+    values = np.full((len(feature_set.features), sizes.sum()), np.nan)
+    targets = np.full((len(HORIZONS), sizes.sum()), np.nan)
+    rows: list[dict[str, NDArray[Any]]] = []
+    segment = row = 0
+    for block in panel.blocks(BLOCK_CELLS):
+        segments = slice(segment, segment + len(block.lengths))
+        emitted = block.inside & (block.hours >= first_hours[segments, None])
+        out = slice(row, row + int(sizes[segments].sum()))
+        segment, row = segments.stop, out.stop
+        if out.start == out.stop:
+            continue
+        rows.append(_describe(block, emitted))
+        _fill_features(values[:, out], block, emitted, sentiment, feature_set)
+        for target, horizon in zip(targets, HORIZONS, strict=True):
+            target[out] = labels.forward_returns(block, horizon)[emitted]
+    return _assemble(rows, values, targets, feature_set)
+
+
+def _describe(block: Panel, emitted: NDArray[np.bool_]) -> dict[str, NDArray[Any]]:
+    age = np.broadcast_to(np.minimum(np.arange(block.shape[1]), WARM_UP_ROWS), block.shape)
+    return {
+        "symbol": np.repeat(block.symbols, emitted.sum(axis=1)),
+        "timestamp": block.hours[emitted],
+        "close": block.close[emitted],
+        "is_filled": block.is_filled[emitted],
+        "unlabeled": block.unlabeled[emitted],
+        "segment_hours": age[emitted],
+    }
+
+
+def _fill_features(
+    values: Floats, block: Panel, emitted: NDArray[np.bool_], sentiment: pd.DataFrame, feature_set: FeatureSet
+) -> None:
+    """Write the features of emitted rows past warm-up into `values`, shape (n_features, n_rows)."""
+    chosen = [REGISTRY[name] for name in feature_set.features]
+    warm = np.arange(block.shape[1]) >= WARM_UP_ROWS
+    needed = np.flatnonzero((emitted & warm).any(axis=0))
+    if len(needed) == 0:
+        return
+    # Features with a finite memory need no more than that before the first hour asked for.
+    skipped = max(0, int(needed[0]) - max((f.first_row for f in chosen if not f.recursive), default=0))
+    whole = Inputs(block, _sentiment_as_known(block, sentiment))
+    recent = Inputs(block.since(skipped), whole.sentiment[:, skipped:])
+    kept = (emitted & warm)[emitted]
+    for row, feature in zip(values, chosen, strict=True):
+        if feature.recursive:
+            row[kept] = feature.formula(whole)[emitted & warm]
+        else:
+            row[kept] = feature.formula(recent)[(emitted & warm)[:, skipped:]]
+
+
+def _assemble(
+    rows: list[dict[str, NDArray[Any]]], values: Floats, targets: Floats, feature_set: FeatureSet
+) -> pd.DataFrame:
+    if not rows:
+        return pd.DataFrame()
+    columns = {name: np.concatenate([part[name] for part in rows]) for name in rows[0]}
+    unlabeled = columns.pop("unlabeled")
+    head = pd.DataFrame(columns | {"timestamp": from_hours(columns["timestamp"])})
+    head.insert(4, "is_valid", np.isfinite(values).all(axis=0) & ~unlabeled)
+    answers: dict[str, Floats] = {}
+    for horizon, returns in zip(HORIZONS, targets, strict=True):
+        answers[target_return(horizon)] = returns
+        answers[target_direction(horizon)] = labels.directions(returns)
+    return pd.concat(
+        [head, pd.DataFrame(values.T, columns=feature_set.features, copy=False), pd.DataFrame(answers)], axis=1
+    )
 
 
 def _sentiment_as_known(panel: Panel, sentiment: pd.DataFrame) -> Floats:

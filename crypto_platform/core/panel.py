@@ -4,18 +4,21 @@ Every row of a panel is one segment of one symbol, left-aligned at its first hou
 Windows and recursions along a row can therefore never see another segment, and never look ahead.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
 from typing import Final
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from crypto_platform.errors import InvalidBarsError
+
 Floats = NDArray[np.float64]
 
 MAX_FILL: Final = 2  # hours; a longer gap splits the series
 FILL_WINDOW: Final = 168
-MAX_FILLED_IN_WINDOW: Final = 5  # more filled hours than this among FILL_WINDOW count as a long gap
+MAX_FILLED_IN_WINDOW: Final = 5  # more missing hours than this among FILL_WINDOW make a short gap count as a long one
 HOUR_NS: Final = "datetime64[h]"
 FIELDS: Final = ("open", "high", "low", "close", "volume_base")
 
@@ -61,6 +64,27 @@ class Panel:
         """Hour of every cell since 1970, shape (n_segments, max_length); padding counts on."""
         return self.starts[:, None] + np.arange(self.shape[1])
 
+    def blocks(self, cells: int) -> Iterator["Panel"]:
+        """Panels of consecutive segments, in order, each as narrow as its longest one and at most `cells` large.
+
+        A segment that is larger alone comes alone. Small blocks stay in the processor's cache, and a short segment is
+        not padded to the longest of all.
+        """
+        first = 0
+        for end in range(1, len(self.lengths) + 1):
+            if end == len(self.lengths) or (end + 1 - first) * self.lengths[first : end + 1].max() > cells:
+                yield self._part(slice(first, end), slice(int(self.lengths[first:end].max())))
+                first = end
+
+    def since(self, column: int) -> "Panel":
+        """The panel without its first columns; segments that end before are all padding."""
+        part = self._part(slice(None), slice(column, None))
+        return replace(part, starts=self.starts + column, lengths=np.maximum(self.lengths - column, 0))
+
+    def _part(self, rows: slice, columns: slice) -> "Panel":
+        arrays = {f.name: getattr(self, f.name)[rows] for f in fields(self)}
+        return Panel(**{name: a[:, columns] if a.ndim == 2 else a for name, a in arrays.items()})
+
     @property
     def inside(self) -> NDArray[np.bool_]:
         """True for cells that are not padding."""
@@ -89,17 +113,22 @@ def build_panel(candles: pd.DataFrame) -> Panel:
     Returns
     -------
     Panel
-        Where a segment begins depends on hours up to its first one only: withholding later candles changes nothing
-        before them.
+        Where a segment begins depends on its first hour and the `FILL_WINDOW` before it only: withholding later or
+        much earlier candles changes nothing. Hours after a symbol's last candle are not there, never filled.
+
+    Raises
+    ------
+    InvalidBarsError
+        A candle is off the hour, out of order, there twice, or a price or volume is not a sound number.
     """
     if candles.empty:
         return _empty()
     hours = hours_since_1970(candles["timestamp"])
     codes, names = pd.factorize(candles["symbol"], sort=False)
+    _require_sound(candles, hours, codes)
     new_symbol = np.r_[True, codes[1:] != codes[:-1]]
-    gap = np.where(new_symbol, 0, np.r_[0, np.diff(hours)] - 1)  # missing hours before each candle
-    splits = new_symbol | (gap > MAX_FILL)
-    splits |= _too_many_filled(hours, np.where(splits, 0, gap), splits)
+    gap = np.where(new_symbol, 0, np.diff(hours, prepend=hours[0]) - 1)  # missing hours before each candle
+    splits = new_symbol | (gap > MAX_FILL) | _too_many_filled(hours, gap, new_symbol)
 
     segment = np.cumsum(splits) - 1
     first = np.flatnonzero(splits)
@@ -141,22 +170,49 @@ def build_panel(candles: pd.DataFrame) -> Panel:
 
 
 def _too_many_filled(
-    hours: NDArray[np.int64], filled_before: NDArray[np.int64], splits: NDArray[np.bool_]
+    hours: NDArray[np.int64], gap: NDArray[np.int64], new_symbol: NDArray[np.bool_]
 ) -> NDArray[np.bool_]:
-    """Candles before whose gap more than `MAX_FILLED_IN_WINDOW` of the last `FILL_WINDOW` hours were filled.
+    """Candles that end a short gap after which more than `MAX_FILLED_IN_WINDOW` of `FILL_WINDOW` hours are missing.
 
-    Only candles that end a short gap can be such, and they are few: a loop over them is cheap and exact.
+    All short gaps of the window count, those that were not filled too: so the answer depends on these hours alone, and
+    is the same wherever the reading of a history begins.
     """
-    extra = np.zeros(len(hours), dtype=bool)
-    gaps = np.flatnonzero(filled_before > 0)
-    segment = np.cumsum(splits)
-    recent: list[int] = []  # candles of this segment that ended a short gap within the window
-    for i in gaps.tolist():
-        recent = [j for j in recent if segment[j] == segment[i] and hours[i] - hours[j] < FILL_WINDOW] + [i]
-        if sum(int(filled_before[j]) for j in recent) > MAX_FILLED_IN_WINDOW:
-            extra[i] = True
-            recent = []
-    return extra
+    short = np.where(gap <= MAX_FILL, gap, 0)
+    ends = np.flatnonzero(short)
+    # One clock for all symbols, a window apart from each other, so that one search serves them all.
+    clock = hours + np.cumsum(new_symbol) * (int(np.ptp(hours)) + FILL_WINDOW)
+    before = np.r_[0, np.cumsum(short)]  # missing hours before each candle
+    oldest = np.searchsorted(clock, clock[ends] - FILL_WINDOW, side="right")  # first candle inside the window
+    missing = before[ends + 1] - before[oldest]
+    # Of the gap that the oldest candle ends, only the hours inside the window.
+    overhang = clock[ends] - FILL_WINDOW - (clock[oldest] - short[oldest]) + 1
+    missing -= np.clip(overhang, 0, short[oldest])
+    crowded = np.zeros(len(hours), dtype=bool)
+    crowded[ends] = missing > MAX_FILLED_IN_WINDOW
+    return crowded
+
+
+def _require_sound(candles: pd.DataFrame, hours: NDArray[np.int64], codes: NDArray[np.int64]) -> None:
+    """Raise on what would become a wrong number further down."""
+    same = codes[1:] == codes[:-1]
+    prices = candles[list(FIELDS[:4])].to_numpy(float)
+    volume = candles["volume_base"].to_numpy(float)
+    unsorted = np.zeros(len(hours), dtype=bool)
+    unsorted[1:] = same & (np.diff(hours) <= 0)
+    first = np.flatnonzero(np.r_[True, ~same])
+    _, once = np.unique(codes[first], return_index=True)
+    returns = np.delete(first, once)
+    unsorted[returns] = True
+    rules = (
+        ((candles["timestamp"] != candles["timestamp"].dt.floor("h")).to_numpy(bool), "is not on the hour"),
+        (unsorted, "is out of order or there twice: sort by symbol and time, drop duplicates"),
+        (~(np.isfinite(prices) & (prices > 0)).all(axis=1), "has a price that is not finite and positive"),
+        (~(np.isfinite(volume) & (volume >= 0)), "has a volume that is not finite and at least 0"),
+    )
+    for broken, complaint in rules:
+        if broken.any():
+            row = candles.iloc[int(broken.argmax())]
+            raise InvalidBarsError(f"the candle of {row['symbol']} at {row['timestamp']} {complaint}")
 
 
 def _empty() -> Panel:

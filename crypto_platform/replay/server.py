@@ -99,6 +99,11 @@ def build_app(
     )
 
 
+def vendor_urls(base_url: str) -> dict[str, str]:
+    """Base URL per vendor for the clients' settings, given the server's own."""
+    return {vendor: base_url + path for vendor, path in BASES.items()}
+
+
 def serve(app: ASGIApp, host: str = "127.0.0.1", port: int = 0, on_ready: Callable[[str], None] | None = None) -> None:
     """Serve until SIGTERM or SIGINT, from the main thread.
 

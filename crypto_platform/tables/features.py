@@ -90,7 +90,7 @@ features = Table(
         comment="Every feature finite, past warm-up, not filled: a model may use it",
         info={"unit": "flag"},
     ),
-    count("segment_hours", "Hours since the gap-free stretch of the row began, counted up to 720"),
+    count("segment_hours", "Hours since the gap-free stretch of the row began, counted up to 336"),
     *(number(name, "dimensionless", comment) for name, comment in FEATURE_COLUMNS.items()),
     *(
         number(target_return(h), "fraction", f"Simple return over the next {h} h; NULL while unknown", check="> -1")

@@ -2,15 +2,29 @@
 
 import numpy as np
 
-from crypto_platform.core.indicators.windows import Floats, divide, flat, highest, lag, lowest, mean, total, wilder
+from crypto_platform.core.indicators.windows import (
+    NEGLIGIBLE,
+    Floats,
+    deviation,
+    divide,
+    flat,
+    highest,
+    lag,
+    lowest,
+    mean,
+    moments,
+    variance,
+    wilder,
+)
 
 
 def rsi(close: Floats, n: int) -> Floats:
-    """Wilder's relative strength index, 0 to 1; 0.5 where nothing moved at all."""
+    """Wilder's relative strength index, 0 to 1; 0.5 where nothing moved, or too long ago to be told from nothing."""
     change = close - lag(close, 1)
     gain = wilder(np.where(np.isnan(change), np.nan, np.maximum(change, 0.0)), n)
     loss = wilder(np.where(np.isnan(change), np.nan, np.maximum(-change, 0.0)), n)
-    return np.where(gain + loss == 0, 0.5, divide(gain, gain + loss))
+    moved = gain + loss
+    return np.where(moved <= NEGLIGIBLE * close, 0.5, divide(gain, moved))
 
 
 def stochastic(high: Floats, low: Floats, close: Floats, n: int = 14, smooth: int = 3) -> tuple[Floats, Floats]:
@@ -22,13 +36,13 @@ def stochastic(high: Floats, low: Floats, close: Floats, n: int = 14, smooth: in
 
 
 def cci(high: Floats, low: Floats, close: Floats, n: int = 20) -> Floats:
-    """Commodity channel index / 100."""
+    """Commodity channel index / 100; NaN where the typical price does not vary."""
     typical = (high + low + close) / 3
     center = mean(typical, n)
     spread = np.zeros_like(typical)
     for k in range(n):
         spread += np.abs(lag(typical, k) - center)
-    return divide(typical - center, 0.015 * spread / n) / 100
+    return np.where(flat(typical, n), np.nan, divide(typical - center, 0.015 * spread / n) / 100)
 
 
 def williams_r(high: Floats, low: Floats, close: Floats, n: int = 14) -> Floats:
@@ -39,19 +53,15 @@ def williams_r(high: Floats, low: Floats, close: Floats, n: int = 14) -> Floats:
 
 def skewness(x: Floats, n: int) -> Floats:
     """Bias-corrected sample skewness of the last n values; NaN where they do not vary."""
-    # Raw moments do: hourly returns have a mean far below their spread, so nothing cancels.
-    m1, m2, m3 = (total(x**power, n) / n for power in (1, 2, 3))
-    second = np.where(flat(x, n), 0.0, m2 - m1**2)
-    third = m3 - 3 * m1 * m2 + 2 * m1**3
+    _, second, third = moments(x, n)
     correction = float(np.sqrt(n * (n - 1)) / (n - 2))
-    return divide(third, np.maximum(second, 0.0) ** 1.5) * correction
+    return divide(third / n, (second / n) ** 1.5) * correction
 
 
 def autocorrelation(x: Floats, n: int) -> Floats:
     """Correlation of the last n values with their predecessors; NaN where either does not vary."""
-    y = lag(x, 1)
-    cross = total(x * y, n) - total(x, n) * total(y, n) / n
-    left = total(x * x, n) - total(x, n) ** 2 / n
-    right = total(y * y, n) - total(y, n) ** 2 / n
-    scale = np.sqrt(np.maximum(left, 0.0) * np.maximum(right, 0.0))
-    return np.clip(divide(cross, scale), -1.0, 1.0)
+    before = lag(x, 1)
+    spread = deviation(x, n)
+    # cov(x, y) = (var(x + y) - var(x - y)) / 4 needs no difference of large sums
+    covariance = (variance(x + before, n) - variance(x - before, n)) / 4
+    return np.clip(divide(covariance, spread * deviation(before, n)), -1.0, 1.0)

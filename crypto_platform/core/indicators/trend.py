@@ -6,6 +6,7 @@ import numpy as np
 
 from crypto_platform.core.indicators.volatility import true_range
 from crypto_platform.core.indicators.windows import (
+    NEGLIGIBLE,
     Floats,
     divide,
     ema,
@@ -49,15 +50,20 @@ class Directional(NamedTuple):
 def directional(high: Floats, low: Floats, close: Floats, n: int = 14) -> Directional:
     """Wilder's directional movement.
 
-    Movements and ranges are summed Wilder's way, as TA-Lib does.
+    Movements and ranges are summed Wilder's way, as TA-Lib does. Without any range all three are NaN; without any
+    directional movement the index DX is 0.
     """
     up, down = high - lag(high, 1), lag(low, 1) - low
     plus_move = np.where(np.isnan(up), np.nan, np.where((up > down) & (up > 0), up, 0.0))
     minus_move = np.where(np.isnan(up), np.nan, np.where((down > up) & (down > 0), down, 0.0))
     ranges = wilder_sum(true_range(high, low, close), n)
-    plus, minus = divide(wilder_sum(plus_move, n), ranges), divide(wilder_sum(minus_move, n), ranges)
-    strength = divide(np.abs(plus - minus), plus + minus)
-    return Directional(plus, minus, wilder(strength, n))
+    still = ranges <= NEGLIGIBLE * close
+    up_sum, down_sum = wilder_sum(plus_move, n), wilder_sum(minus_move, n)
+    moved = up_sum + down_sum
+    strength = np.where(moved <= NEGLIGIBLE * close, 0.0, divide(np.abs(up_sum - down_sum), moved))
+    ranges = np.where(still, np.nan, ranges)
+    adx = np.where(still, np.nan, wilder(strength, n))
+    return Directional(divide(up_sum, ranges), divide(down_sum, ranges), adx)
 
 
 def aroon_oscillator(high: Floats, low: Floats, n: int = 25) -> Floats:

@@ -1,4 +1,12 @@
-"""Moving windows and recursions that the indicators are made of."""
+"""Moving windows and recursions that the indicators are made of.
+
+Moving sums and moments are merged from windows of 1, 2, 4, … hours: O(log n) passes, and each value is a function of
+its own window alone, to the last bit. A running sum, as in bottleneck, keeps the rounding error of everything that
+went before: after a price falls by 1e7 its standard deviations are noise, and no restart reproduces them.
+"""
+
+from collections.abc import Callable
+from typing import Final, NamedTuple
 
 import bottleneck as bn
 import numpy as np
@@ -6,6 +14,10 @@ from numpy.typing import NDArray
 from scipy.signal import lfilter
 
 Floats = NDArray[np.float64]
+
+# Wilder's sums decay by a factor an hour and never reach 0, while their ratios stay as they were. Below this share of
+# the price, far under any tick, they count as 0: else what a flat series shows would depend on how far back it is read.
+NEGLIGIBLE: Final = 1e-12
 
 
 def lag(x: Floats, k: int) -> Floats:
@@ -16,20 +28,115 @@ def lag(x: Floats, k: int) -> Floats:
     return shifted
 
 
-def _moving(function: object, x: Floats, n: int, **options: int) -> Floats:
+def _moving(function: object, x: Floats, n: int) -> Floats:
     if x.shape[1] < n:
         return np.full_like(x, np.nan)
-    return np.asarray(function(x, window=n, min_count=n, axis=1, **options))  # type: ignore[operator]
+    return np.asarray(function(x, window=n, min_count=n, axis=1))  # type: ignore[operator]
 
 
-def mean(x: Floats, n: int) -> Floats:
-    """Arithmetic mean of the last n values."""
-    return _moving(bn.move_mean, x, n)
+State = tuple[Floats, ...]
+Merge = Callable[[State, int, State, int], State]
+
+
+def _merged(leaves: State, n: int, merge: Merge) -> State:
+    """State of each window of n, from the states of its single hours.
+
+    `merge(a, n_a, b, n_b)` is the state of n_a hours followed by n_b hours.
+    """
+    if leaves[0].shape[1] < n:
+        return tuple(np.full_like(leaf, np.nan) for leaf in leaves)
+    # Column s of a state of k hours stands for hours s … s + k - 1.
+    piece, size = leaves, 1
+    window, covered = None, 0
+    while True:
+        if n & size:
+            window = piece if window is None else _join(window, covered, piece, size, merge)
+            covered += size
+        if covered == n:
+            break
+        piece = _join(piece, size, piece, size, merge)
+        size *= 2
+    out = []
+    for values in window or ():
+        laid = np.full_like(leaves[0], np.nan)
+        laid[:, n - 1 :] = values
+        out.append(laid)
+    return tuple(out)
+
+
+def _join(a: State, n_a: int, b: State, n_b: int, merge: Merge) -> State:
+    width = b[0].shape[1] - n_a
+    return merge(tuple(v[:, :width] for v in a), n_a, tuple(v[:, n_a:] for v in b), n_b)
+
+
+def _add(a: State, _n_a: int, b: State, _n_b: int) -> State:
+    return (a[0] + b[0],)
+
+
+def _merge_moments(a: State, n_a: int, b: State, n_b: int) -> State:
+    """Mean, and sums of squared (and cubed) deviations from it; exactly 0 where all values are equal."""
+    n = n_a + n_b
+    step = b[0] - a[0]
+    mean_ = a[0] + step * (n_b / n)
+    step_squared = step * step
+    second = a[1] + b[1] + step_squared * (n_a * n_b / n)
+    if len(a) == 2:
+        return mean_, second
+    third = a[2] + b[2] + step * ((3 * n_a / n) * b[1] - (3 * n_b / n) * a[1])
+    if n_a != n_b:
+        third += step_squared * step * (n_a * n_b * (n_a - n_b) / n**2)
+    return mean_, second, third
+
+
+def _merge_weighted(a: State, _n_a: int, b: State, _n_b: int) -> State:
+    """Count, mean and sum of squared deviations over the hours that count."""
+    n = a[0] + b[0]
+    share = b[0] / np.maximum(n, 1.0)
+    step = b[1] - a[1]
+    return n, a[1] + step * share, a[2] + b[2] + step * step * a[0] * share
+
+
+class Moments(NamedTuple):
+    """Of each window: the mean, and the sums of squared and cubed deviations from it."""
+
+    mean: Floats
+    second: Floats
+    third: Floats
+
+
+class WeightedMoments(NamedTuple):
+    """Of each window: how many hours count, their mean and the sum of their squared deviations from it."""
+
+    counted: Floats
+    mean: Floats
+    second: Floats
 
 
 def total(x: Floats, n: int) -> Floats:
     """Sum of the last n values."""
-    return _moving(bn.move_sum, x, n)
+    return _merged((x,), n, _add)[0]
+
+
+def mean(x: Floats, n: int) -> Floats:
+    """Arithmetic mean of the last n values."""
+    return total(x, n) / n
+
+
+def moments(x: Floats, n: int) -> Moments:
+    """First three moments of the last n values.
+
+    References
+    ----------
+    Chan, Golub & LeVeque (1983), Algorithms for computing the sample variance, eq. 2.1; Pebay (2008), SAND2008-6212.
+    """
+    zero = np.where(np.isnan(x), np.nan, 0.0)
+    return Moments(*_merged((x, zero, zero), n, _merge_moments))
+
+
+def moments_where(x: Floats, counted: NDArray[np.bool_], n: int) -> WeightedMoments:
+    """Moments of those of the last n values that count; x may be NaN where it does not count."""
+    leaves = counted.astype(float), np.where(counted, x, 0.0), np.zeros_like(x)
+    return WeightedMoments(*_merged(leaves, n, _merge_weighted))
 
 
 def highest(x: Floats, n: int) -> Floats:
@@ -42,10 +149,15 @@ def lowest(x: Floats, n: int) -> Floats:
     return _moving(bn.move_min, x, n)
 
 
+def variance(x: Floats, n: int, ddof: int = 1) -> Floats:
+    """Variance of the last n values; exactly 0 where they are all equal."""
+    zero = np.where(np.isnan(x), np.nan, 0.0)
+    return _merged((x, zero), n, _merge_moments)[1] / (n - ddof)
+
+
 def deviation(x: Floats, n: int, ddof: int = 1) -> Floats:
     """Standard deviation of the last n values; exactly 0 where they are all equal."""
-    spread = _moving(bn.move_std, x, n, ddof=ddof)
-    return np.where(flat(x, n), 0.0, spread)
+    return np.asarray(np.sqrt(variance(x, n, ddof)))
 
 
 def flat(x: Floats, n: int) -> NDArray[np.bool_]:

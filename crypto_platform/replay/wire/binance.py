@@ -116,8 +116,10 @@ def invalid_symbol() -> VendorError:
     return _error(-1121, "Invalid symbol.")
 
 
-def refusal(status: int) -> dict[str, Any]:
-    """Body of an HTTP error."""
+def refusal(status: int) -> dict[str, Any] | str:
+    """Body of an HTTP error: Binance's own below 500, a page of the gateway before it from there on [unconfirmed]."""
+    if status >= 500:
+        return f"<html><head><title>{status}</title></head><body><center><h1>{status}</h1></center></body></html>"
     code, message = _CODES.get(status, (-1000, "An unknown error occurred while processing the request."))
     return {"code": code, "msg": message}
 

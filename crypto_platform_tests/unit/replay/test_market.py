@@ -103,7 +103,8 @@ def test_newest_and_oldest_count_rows_and_not_hours(history, start, limit: int, 
 
 def test_a_symbol_outside_the_book_is_served_under_its_own_name(history) -> None:
     plain = Market(history, {})
-    assert [(symbol.market, symbol.coinpaprika) for symbol in plain.symbols][0] == ("BTC", None)
+    first = plain.symbols[0]
+    assert (first.market, first.coinpaprika) == ("BTC", None)
 
 
 def test_a_day_of_sentiment_appears_with_its_delay(market, start) -> None:

@@ -1,0 +1,41 @@
+"""The code location: everything Dagster is to know, from one set of settings."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+
+from crypto_platform import settings as configuration
+from crypto_platform.defs import automation, checks, jobs
+from crypto_platform.defs.assets import oversight, raw, science
+from crypto_platform.defs.partitions import symbol_partitions
+from crypto_platform.defs.resources import Platform
+from crypto_platform.settings import Settings
+
+
+def build_defs(settings: Settings, resource_overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
+    """The definitions of a deployment.
+
+    Parameters
+    ----------
+    settings : Settings
+    resource_overrides : mapping, optional
+        Resources that replace ours, such as a `platform` with a simulated clock.
+    """
+    partitions = symbol_partitions(settings)
+    keys = partitions.get_partition_keys()
+    return dg.Definitions(
+        assets=[*raw.build(partitions), *science.build(partitions), *oversight.build(partitions)],
+        asset_checks=checks.build(partitions),
+        jobs=jobs.build(),
+        schedules=automation.schedules(settings, keys),
+        sensors=[automation.retrain_sensor(keys)],
+        resources={"platform": Platform(settings), **(resource_overrides or {})},
+        executor=dg.in_process_executor,
+    )
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """Definitions from the environment, read when Dagster loads the location."""
+    return build_defs(configuration.load())

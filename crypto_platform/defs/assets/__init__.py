@@ -1,0 +1,1 @@
+"""The assets, in the order of the graph: raw, features, models, predictions, experiments, monitoring."""

@@ -1,0 +1,85 @@
+"""What comes in: market snapshots, candles and sentiment, and the APIs they come from."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import dagster as dg
+
+from crypto_platform.defs import catalog
+from crypto_platform.defs.resources import Platform
+from crypto_platform.operations import collect
+from crypto_platform.symbols import select
+from crypto_platform.tables import market_data, ohlcv_data, sentiment_data
+
+GROUP = "raw"
+APIS = {
+    "coinpaprika_api": ("CoinPaprika tickers: price, capitalization, supply", "https://api.coinpaprika.com"),
+    "exchange_api": (
+        "Hourly candles of a symbol's primary source: an index (CryptoCompare, CoinDesk) or an exchange through ccxt",
+        "https://docs.ccxt.com",
+    ),
+    "fear_greed_api": ("Fear and greed index of alternative.me", "https://alternative.me/crypto/fear-and-greed-index/"),
+}
+
+
+def build(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition | dg.AssetSpec]:
+    """The raw assets."""
+    apis = [
+        dg.AssetSpec(
+            name, description=text, group_name="apis", kinds={"api"}, metadata={"url": dg.MetadataValue.url(url)}
+        )
+        for name, (text, url) in APIS.items()
+    ]
+    whole_range = dg.BackfillPolicy.single_run()
+
+    @dg.asset(
+        **catalog.spec(market_data, GROUP, {"table"}),
+        deps=["coinpaprika_api"],
+        partitions_def=partitions,
+        backfill_policy=whole_range,
+        check_specs=[catalog.success_spec(market_data.name)],
+        name=market_data.name,
+    )
+    def market_snapshots(context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform]) -> Iterator[Any]:
+        report = collect.collect_market_data(
+            platform.store,
+            platform.snapshot_source,
+            select(platform.settings.book, tuple(context.partition_keys)),
+            as_of=platform.as_of(context.run.tags),
+            settle=platform.settings.settle,
+        )
+        yield from catalog.publish(context, report)
+
+    @dg.asset(
+        **catalog.spec(ohlcv_data, GROUP, {"table"}),
+        deps=["exchange_api"],
+        partitions_def=partitions,
+        backfill_policy=whole_range,
+        check_specs=[catalog.success_spec(ohlcv_data.name)],
+        name=ohlcv_data.name,
+    )
+    def candles(context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform]) -> Iterator[Any]:
+        report = collect.collect_candles(
+            platform.store,
+            platform.candle_sources,
+            select(platform.settings.book, tuple(context.partition_keys)),
+            as_of=platform.as_of(context.run.tags),
+            history=timedelta(days=platform.settings.history_days),
+            settle=platform.settings.settle,
+        )
+        yield from catalog.publish(context, report)
+
+    @dg.asset(**catalog.spec(sentiment_data, GROUP, {"table"}), deps=["fear_greed_api"], name=sentiment_data.name)
+    def sentiment(
+        context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform]
+    ) -> dg.MaterializeResult[None]:
+        report = collect.collect_sentiment(
+            platform.store,
+            platform.sentiment_source,
+            as_of=platform.as_of(context.run.tags),
+            history=timedelta(days=platform.settings.history_days),
+        )
+        return dg.MaterializeResult(metadata=catalog.total(report))
+
+    return [*apis, market_snapshots, candles, sentiment]

@@ -1,0 +1,145 @@
+"""From candles to settled forecasts: features, models, predictions and their outcomes."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+import dagster as dg
+
+from crypto_platform.defs import catalog
+from crypto_platform.defs.resources import Platform
+from crypto_platform.operations import build as build_operation
+from crypto_platform.operations import predict, settle, train
+from crypto_platform.operations.results import Report, SymbolResult
+from crypto_platform.tables import (
+    features,
+    model_metrics,
+    model_versions,
+    ohlcv_data,
+    prediction_outcomes,
+    predictions,
+    sentiment_data,
+)
+
+MODELS = "models"
+
+
+class TrainingConfig(dg.Config):
+    """What a training run trains."""
+
+    only_due: bool = False
+    reason: str = "requested"
+
+
+class ForecastConfig(dg.Config):
+    """Which hours a forecasting run covers."""
+
+    since: str | None = None  # ISO time; under a simulated clock: every hour from here on
+
+
+def build(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
+    """The assets of the science."""
+    common: dict[str, Any] = {"partitions_def": partitions, "backfill_policy": dg.BackfillPolicy.single_run()}
+
+    @dg.asset(
+        **catalog.spec(features, "features", {"table", "python"}),
+        **common,
+        deps=[ohlcv_data.name, sentiment_data.name],
+        check_specs=[catalog.success_spec(features.name)],
+        name=features.name,
+    )
+    def feature_rows(context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform]) -> Iterator[Any]:
+        report = build_operation.build_features(
+            platform.store,
+            context.partition_keys,
+            as_of=platform.as_of(context.run.tags),
+            settle=platform.settings.settle,
+        )
+        yield from catalog.publish(context, report)
+
+    @dg.multi_asset(
+        specs=[
+            dg.AssetSpec(
+                MODELS, deps=[features.name], **catalog.spec(model_versions, "models", {"scikitlearn", "table"})
+            ),
+            dg.AssetSpec(model_metrics.name, deps=[MODELS], **catalog.spec(model_metrics, "models", {"table"})),
+        ],
+        **common,
+        check_specs=[catalog.success_spec(MODELS)],
+        name=MODELS,
+    )
+    def trained_models(
+        context: dg.AssetExecutionContext, config: TrainingConfig, platform: dg.ResourceParam[Platform]
+    ) -> Iterator[Any]:
+        settings, as_of = platform.settings, platform.as_of(context.run.tags)
+        symbols = context.partition_keys
+        chosen = train.due(platform.store, symbols, settings.horizons, as_of) if config.only_due else tuple(symbols)
+        report = train.train(
+            platform.store,
+            platform.artifacts,
+            chosen,
+            as_of=as_of,
+            horizons=settings.horizons,
+            train_days=settings.train_days,
+            parameters=platform.parameters,
+            workers=settings.workers,
+            reason=config.reason,
+        )
+        yield from _publish_training(context, report, symbols)
+
+    @dg.asset(
+        **catalog.spec(predictions, "predictions", {"table", "python"}),
+        **common,
+        deps=[features.name, MODELS],
+        check_specs=[catalog.success_spec(predictions.name)],
+        name=predictions.name,
+    )
+    def forecasts(
+        context: dg.AssetExecutionContext, config: ForecastConfig, platform: dg.ResourceParam[Platform]
+    ) -> Iterator[Any]:
+        settings = platform.settings
+        report = predict.predict(
+            platform.store,
+            platform.artifacts,
+            context.partition_keys,
+            as_of=platform.as_of(context.run.tags),
+            created_at=None if platform.clock.simulated else platform.clock.now(),
+            horizons=settings.horizons,
+            rules=settings.signal_rules,
+            expiry=timedelta(days=settings.expiry_days),
+            since=datetime.fromisoformat(config.since) if config.since else None,
+            settle=settings.settle,
+        )
+        yield from catalog.publish(context, report)
+
+    @dg.asset(
+        **catalog.spec(prediction_outcomes, "predictions", {"table"}),
+        **common,
+        deps=[predictions.name, features.name],
+        check_specs=[catalog.success_spec(prediction_outcomes.name)],
+        name=prediction_outcomes.name,
+    )
+    def outcomes(context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform]) -> Iterator[Any]:
+        report = settle.settle(platform.store, context.partition_keys, as_of=platform.as_of(context.run.tags))
+        yield from catalog.publish(context, report)
+
+    return [feature_rows, trained_models, forecasts, outcomes]
+
+
+def _publish_training(context: dg.AssetExecutionContext, report: Report, symbols: list[str]) -> Iterator[Any]:
+    """Both tables of a training; a symbol that was not due says so."""
+    done = {result.symbol: result for result in report.results}
+    if report.all_failed:
+        raise dg.Failure("; ".join(f"{symbol}: {why}" for symbol, why in report.failed.items()))
+    for symbol in symbols:
+        result = done.get(symbol, SymbolResult(symbol, details={"status": "not due"}))
+        for asset in (MODELS, model_metrics.name):
+            context.add_asset_metadata(catalog.partition_metadata(result), asset_key=asset, partition_key=symbol)
+    yield dg.AssetCheckResult(
+        check_name=catalog.COLLECTED,
+        asset_key=MODELS,
+        passed=not report.failed,
+        metadata={"failing": report.failed} if report.failed else {"symbols": len(symbols)},
+    )
+    for asset in (MODELS, model_metrics.name):
+        yield dg.MaterializeResult(asset_key=asset)

@@ -1,0 +1,155 @@
+"""Asset checks: one evaluation a run over its symbols, and the few that are evaluated symbol by symbol."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+
+from crypto_platform.core.retraining import ACCURACY_HOLDS, FEATURES_HAVE_NOT_DRIFTED, MODEL_IS_FRESH, Finding
+from crypto_platform.defs.assets.science import MODELS
+from crypto_platform.defs.partitions import keys_of
+from crypto_platform.defs.resources import Platform
+from crypto_platform.operations import decide
+from crypto_platform.operations.checks import (
+    CHECKS,
+    Check,
+    candles_are_fresh,
+    features_follow_candles,
+    forecasts_are_fresh,
+)
+from crypto_platform.tables import features, prediction_outcomes, predictions
+
+HOUR_IS_SERVED = "hour_is_served"
+DECISIONS = {
+    ACCURACY_HOLDS: prediction_outcomes.name,
+    FEATURES_HAVE_NOT_DRIFTED: features.name,
+    MODEL_IS_FRESH: MODELS,
+}
+
+
+def decision_keys() -> dict[str, dg.AssetCheckKey]:
+    """Keys of the checks whose failure asks for training, by the name of their finding."""
+    return {name: dg.AssetCheckKey(dg.AssetKey(asset), name) for name, asset in DECISIONS.items()}
+
+
+def build(partitions: dg.PartitionsDefinition) -> list[dg.AssetChecksDefinition]:
+    """All checks that are not made by the assets themselves."""
+    return [*(_once(check, partitions) for check in CHECKS), _hour_is_served(partitions), _decision_checks(partitions)]
+
+
+def _once(check: Check, partitions: dg.PartitionsDefinition) -> dg.AssetChecksDefinition:
+    """A check evaluated once over all symbols of the run, naming the failing ones."""
+
+    @dg.asset_check(asset=check.asset, name=check.name, description=check.description)
+    def evaluate(context: dg.AssetCheckExecutionContext, platform: dg.ResourceParam[Platform]) -> dg.AssetCheckResult:
+        symbols = keys_of(context.run.tags, partitions.get_partition_keys())
+        failing = check.statement(platform.store, symbols, platform.as_of(context.run.tags))
+        severity = dg.AssetCheckSeverity.ERROR if check.is_error else dg.AssetCheckSeverity.WARN
+        return dg.AssetCheckResult(
+            passed=not failing,
+            severity=severity,
+            metadata={"failing": dict(failing)} if failing else {"symbols": len(symbols)},
+        )
+
+    return evaluate
+
+
+def _evaluation(
+    key: dg.AssetCheckKey, symbol: str, problem: str | None, metadata: dict[str, Any]
+) -> dg.AssetCheckEvaluation:
+    return dg.AssetCheckEvaluation(
+        asset_key=key.asset_key,
+        check_name=key.name,
+        passed=problem is None,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=problem,
+        metadata=metadata,
+        partition=symbol,
+    )
+
+
+def _hour_is_served(partitions: dg.PartitionsDefinition) -> dg.AssetChecksDefinition:
+    """The hourly tick's one evaluation a symbol: data, features and forecast of the newest hour are there."""
+
+    @dg.multi_asset_check(
+        specs=[
+            dg.AssetCheckSpec(
+                HOUR_IS_SERVED,
+                asset=predictions.name,
+                partitions_def=partitions,
+                description="The newest hour has its candle, its feature row and its forecast.",
+            )
+        ],
+        name=HOUR_IS_SERVED,
+    )
+    def evaluate(context: dg.AssetCheckExecutionContext, platform: dg.ResourceParam[Platform]) -> Iterator[Any]:
+        symbols = keys_of(context.run.tags, partitions.get_partition_keys())
+        as_of = platform.as_of(context.run.tags)
+        problems: dict[str, list[str]] = {symbol: [] for symbol in symbols}
+        for subject, statement in (
+            ("candle", candles_are_fresh),
+            ("features", features_follow_candles),
+            ("forecast", forecasts_are_fresh),
+        ):
+            for symbol, why in statement(platform.store, symbols, as_of).items():
+                problems[symbol].append(f"{subject}: {why}")
+        key = dg.AssetCheckKey(dg.AssetKey(predictions.name), HOUR_IS_SERVED)
+        for symbol, found in problems.items():
+            yield _evaluation(key, symbol, "; ".join(found) or None, {})
+        yield dg.Output(None, output_name=key.to_python_identifier())
+
+    return evaluate
+
+
+def _decision_checks(partitions: dg.PartitionsDefinition) -> dg.AssetChecksDefinition:
+    """The three findings of the retrain decision, symbol by symbol; `retrain_sensor` trains where one fails."""
+    keys = decision_keys()
+    says = {
+        ACCURACY_HOLDS: "Accuracy of the last 72 hours is not below its threshold.",
+        FEATURES_HAVE_NOT_DRIFTED: "The features' means are where they were in the weeks before.",
+        MODEL_IS_FRESH: "There is a champion, trained less than a week ago.",
+    }
+
+    @dg.multi_asset_check(
+        specs=[
+            dg.AssetCheckSpec(name, asset=asset, partitions_def=partitions, description=says[name])
+            for name, asset in DECISIONS.items()
+        ],
+        name="decision_checks",
+        can_subset=True,
+    )
+    def evaluate(context: dg.AssetCheckExecutionContext, platform: dg.ResourceParam[Platform]) -> Iterator[Any]:
+        symbols = keys_of(context.run.tags, partitions.get_partition_keys())
+        decisions = decide.judge(
+            platform.store,
+            symbols,
+            as_of=platform.as_of(context.run.tags),
+            horizons=platform.settings.horizons,
+            rules=platform.rules,
+        )
+        chosen = [name for name in keys if keys[name] in context.selected_asset_check_keys]
+        for symbol in symbols:
+            for name in chosen:
+                findings = [
+                    finding
+                    for horizon in platform.settings.horizons
+                    for finding in decisions[symbol, horizon].findings
+                    if finding.name == name
+                ]
+                yield _finding(keys[name], symbol, findings)
+        for name in chosen:
+            yield dg.Output(None, output_name=keys[name].to_python_identifier())
+
+    return evaluate
+
+
+def _finding(key: dg.AssetCheckKey, symbol: str, findings: list[Finding]) -> dg.AssetCheckEvaluation:
+    failing = [finding for finding in findings if finding.holds is False]
+    numbers = {name: value for finding in findings for name, value in finding.numbers.items() if value is not None}
+    shown = {"message": "; ".join(finding.message for finding in findings), **numbers}
+    problem = "; ".join(finding.message for finding in failing) or None
+    metadata = {
+        name: dg.MetadataValue.text(v) if isinstance(v, str) else dg.MetadataValue.float(float(v))
+        for name, v in shown.items()
+    }
+    return _evaluation(key, symbol, problem, metadata)

@@ -1,0 +1,61 @@
+"""The jobs: which assets and checks run together. Each runs in one process, over a range of symbols."""
+
+from typing import Any
+
+import dagster as dg
+
+from crypto_platform.defs.assets.oversight import AB_REPORT, MONITORING_REPORT
+from crypto_platform.defs.assets.science import MODELS
+from crypto_platform.defs.checks import HOUR_IS_SERVED, decision_keys
+from crypto_platform.tables import (
+    ab_test_results,
+    features,
+    market_data,
+    model_metrics,
+    monitoring_metrics,
+    ohlcv_data,
+    prediction_outcomes,
+    predictions,
+    retrain_decisions,
+    sentiment_data,
+)
+
+COLLECT, HOURLY, TRAIN = "collect_job", "hourly_job", "train_job"
+EXPERIMENT, REPORT, RETRAIN_DECISION = "experiment_job", "report_job", "retrain_decision_job"
+
+_ASSETS = {
+    COLLECT: (market_data.name, ohlcv_data.name, sentiment_data.name),
+    HOURLY: (ohlcv_data.name, features.name, predictions.name, prediction_outcomes.name),
+    TRAIN: (MODELS, model_metrics.name),
+    EXPERIMENT: (ab_test_results.name, AB_REPORT),
+    REPORT: (monitoring_metrics.name, MONITORING_REPORT),
+    RETRAIN_DECISION: (retrain_decisions.name,),
+}
+_DESCRIPTIONS = {
+    COLLECT: "Market snapshots, closed candles and sentiment.",
+    HOURLY: "The hour just closed: candle, features, forecast, outcomes. One job, so that no forecast precedes its data.",
+    TRAIN: "The four models of a symbol, validated walk-forward, registered and served.",
+    EXPERIMENT: "Both arms of every hour, and the report of their paired counts.",
+    REPORT: "Measurements and the Plotly report.",
+    RETRAIN_DECISION: "The retrain decision of every symbol, also for `no`, and the checks behind it.",
+}
+
+
+def build() -> list[Any]:
+    """All jobs."""
+    symbolwise = [*decision_keys().values(), dg.AssetCheckKey(dg.AssetKey(predictions.name), HOUR_IS_SERVED)]
+    jobs = []
+    for name, assets in _ASSETS.items():
+        selection = dg.AssetSelection.assets(*assets)
+        # Evaluations symbol by symbol are dear: only the jobs they are for make them.
+        selection -= dg.AssetSelection.checks(*symbolwise)
+        if name == HOURLY:
+            selection |= dg.AssetSelection.checks(symbolwise[-1])
+        if name == RETRAIN_DECISION:
+            selection |= dg.AssetSelection.checks(*symbolwise[:-1])
+        jobs.append(
+            dg.define_asset_job(
+                name, selection=selection, description=_DESCRIPTIONS[name], executor_def=dg.in_process_executor
+            )
+        )
+    return jobs

@@ -1,0 +1,109 @@
+"""What asset bodies are handed: settings, store, artifacts, sources and the clock. Each opens lazily."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Any, Protocol
+
+from crypto_platform.core.estimators import ModelParameters
+from crypto_platform.core.retraining import ClassicRules
+from crypto_platform.settings import Settings
+from crypto_platform.sources import catalog
+from crypto_platform.sources.base import CandleSource, SentimentSource, SnapshotSource
+from crypto_platform.storage.artifacts import ArtifactStore
+from crypto_platform.storage.warehouse import Warehouse
+
+AS_OF_TAG = "crypto_platform/as_of"  # of a run: the moment it stands for
+
+
+class Clock(Protocol):
+    """The shell's clock; nothing inside asks for the time."""
+
+    @property
+    def simulated(self) -> bool:
+        """Whether it stands still at a moment of somebody's choice."""
+        ...
+
+    def now(self) -> datetime:
+        """The present, aware UTC."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SystemClock:
+    """The machine's clock."""
+
+    simulated: bool = False
+
+    def now(self) -> datetime:
+        """See `Clock`."""
+        return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatedClock:
+    """A clock that stands still: forecasts are taken as written when their candles closed."""
+
+    moment: datetime
+    simulated: bool = True
+
+    def now(self) -> datetime:
+        """See `Clock`."""
+        return self.moment
+
+
+@dataclass
+class Platform:
+    """Everything an operation needs, from settings.
+
+    The store connects and the clients are built at first use, once per process.
+    """
+
+    settings: Settings
+    clock: Clock = field(default_factory=SystemClock)
+
+    @cached_property
+    def store(self) -> Warehouse:
+        """The warehouse."""
+        return Warehouse.open(self.settings.store_url)
+
+    @cached_property
+    def artifacts(self) -> ArtifactStore:
+        """The model bundles."""
+        return ArtifactStore(self.settings.artifacts_folder)
+
+    @cached_property
+    def candle_sources(self) -> Sequence[CandleSource]:
+        """Usable candle sources in order of preference."""
+        return catalog.candle_sources(self.settings.sources)
+
+    @cached_property
+    def snapshot_source(self) -> SnapshotSource:
+        """Where market snapshots come from."""
+        return catalog.snapshot_source(self.settings.sources)
+
+    @cached_property
+    def sentiment_source(self) -> SentimentSource:
+        """Where the fear and greed index comes from."""
+        return catalog.sentiment_source(self.settings.sources)
+
+    @property
+    def parameters(self) -> ModelParameters:
+        """Sizes of the models."""
+        return ModelParameters(seed=self.settings.seed)
+
+    @property
+    def rules(self) -> ClassicRules:
+        """Thresholds of the retrain decision."""
+        return ClassicRules()
+
+    def as_of(self, tags: Mapping[str, Any]) -> datetime:
+        """The moment a run stands for: its tag, or the present."""
+        said = tags.get(AS_OF_TAG)
+        return datetime.fromisoformat(said) if said else self.clock.now()
+
+    def close(self) -> None:
+        """Give back the store's connections."""
+        if "store" in self.__dict__:
+            self.store.close()
