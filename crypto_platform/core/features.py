@@ -102,6 +102,10 @@ def _volatility(n: int) -> Formula:
     return lambda i: w.deviation(i.ret_1, n)
 
 
+def _price_to_ema(n: int) -> Formula:
+    return lambda i: w.divide(i.panel.close, w.ema(i.panel.close, n)) - 1
+
+
 def _angle(period: int, offset: int, function: Callable[[Floats], Floats]) -> Formula:
     return lambda i: function(2 * np.pi * ((i.usable_from + offset) % period) / period)
 
@@ -119,12 +123,7 @@ _FEATURES: Final = (
         Feature(f"sma_ratio_{n}", n - 1, lambda i, n=n: w.divide(i.panel.close, w.mean(i.panel.close, n)) - 1)  # type: ignore[misc]
         for n in (7, 14, 30, 168)
     ),
-    *(
-        Feature(
-            f"ema_ratio_{n}", n - 1, lambda i, n=n: w.divide(i.panel.close, w.ema(i.panel.close, n)) - 1, recursive=True
-        )  # type: ignore[misc]
-        for n in (7, 14, 30)
-    ),
+    *(Feature(f"ema_ratio_{n}", n - 1, _price_to_ema(n), recursive=True) for n in (7, 14, 30)),
     Feature(
         "ema_cross_7_30", 29, lambda i: w.divide(w.ema(i.panel.close, 7), w.ema(i.panel.close, 30)) - 1, recursive=True
     ),

@@ -1,20 +1,19 @@
 """The report's numbers and verdicts, computed from frames; no HTML, no SQL, no files.
 
-Accuracy intervals are Wilson's on the number of *separate* outcomes: symbols move together within an hour and labels
-of several hours overlap, so pooled rows count as hours, and H-hour labels as one in H hours.
+Everything is as of one moment: rows of frames that were known later are the caller's to leave out.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from statistics import NormalDist
 from typing import Any, Final
 
-import numpy as np
 import pandas as pd
 
+from crypto_platform.core.accuracy import COIN, NO_EDGE, TOO_FEW, WORSE, Accuracy, score
 from crypto_platform.core.hours import HOUR, closed_until
 from crypto_platform.core.metrics import BASELINE_PERSISTENCE, BASELINE_RATE
+from crypto_platform.core.provenance import Provenance
 from crypto_platform.core.signals import Reason, Signal
 
 Key = tuple[str, int]  # symbol, horizon in hours
@@ -25,17 +24,6 @@ WINDOWS: Final[Mapping[str, timedelta]] = {
     "30d": timedelta(days=30),
 }
 WEEK: Final = WINDOWS["7d"]
-COIN: Final = 0.5
-MIN_SEPARATE: Final = 24  # separate outcomes below which an interval is wider than any edge seen in hourly data
-LEVEL: Final = 0.95
-
-TOO_FEW: Final = "too few outcomes to say"
-NO_EDGE: Final = "no edge shown"
-WORSE: Final = "worse than a coin"
-ABOVE_COIN: Final = "better than a coin, not than the more frequent side"
-ABOVE_BOTH: Final = "better than a coin and than the more frequent side"
-VERDICTS: Final = (TOO_FEW, NO_EDGE, WORSE, ABOVE_COIN, ABOVE_BOTH)
-
 REASONS: Final[Mapping[str, str]] = {
     Reason.LOW_CONFIDENCE: "The probability is too close to one half.",
     Reason.DISAGREEMENT: "The models disagree on the direction.",
@@ -47,74 +35,6 @@ REASONS: Final[Mapping[str, str]] = {
     Reason.WARMING_UP: "Not enough unbroken history yet.",
     Reason.NO_MODEL: "No model has been trained yet.",
 }
-
-
-def wilson_interval(share: float, n: float, level: float = LEVEL) -> tuple[float, float]:
-    """Wilson's score interval of a proportion.
-
-    Parameters
-    ----------
-    share : float
-        Observed proportion, in [0, 1].
-    n : float
-        Independent observations behind it, above 0; need not be whole.
-    level : float
-        Coverage, in (0, 1).
-
-    Returns
-    -------
-    tuple of float
-        Lower and upper end, inside [0, 1].
-
-    References
-    ----------
-    Wilson (1927), Probable inference, the law of succession, and statistical inference, JASA 22 (158), 209-212.
-
-    Examples
-    --------
-    >>> [round(end, 3) for end in wilson_interval(0.5, 10)]
-    [0.237, 0.763]
-    """
-    z = NormalDist().inv_cdf(0.5 + level / 2)
-    center = (share + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
-    return max(0.0, float(center - half)), min(1.0, float(center + half))
-
-
-@dataclass(frozen=True, slots=True)
-class Accuracy:
-    """Share of right directions among scored forecasts.
-
-    Attributes
-    ----------
-    n : int
-        Scored forecasts.
-    n_separate : float
-        Outcomes the interval counts as independent; at most `n`.
-    share, lower, upper : float or None
-        Accuracy and its 95 % interval; None without outcomes.
-    base_rate : float or None
-        Accuracy that always saying the more frequent direction of the same hours would have had, known only
-        afterwards: the hardest constant to beat.
-    """
-
-    n: int
-    n_separate: float = 0.0
-    share: float | None = None
-    lower: float | None = None
-    upper: float | None = None
-    base_rate: float | None = None
-
-    @property
-    def verdict(self) -> str:
-        """What the interval allows to say, one of `VERDICTS`."""
-        if self.lower is None or self.upper is None or self.base_rate is None or self.n_separate < MIN_SEPARATE:
-            return TOO_FEW
-        if self.upper < COIN:
-            return WORSE
-        if self.lower <= COIN:
-            return NO_EDGE
-        return ABOVE_BOTH if self.lower > self.base_rate else ABOVE_COIN
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +66,11 @@ class Serving:
     def abstention_share(self) -> float | None:
         """Share of the served hours that had no probability; None where none was served."""
         return self.n_abstained / self.n_forecasts if self.n_forecasts else None
+
+    @property
+    def hold_share(self) -> float | None:
+        """Share of the served hours whose signal was HOLD; None where none was served."""
+        return self.n_hold / self.n_forecasts if self.n_forecasts else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,3 +160,157 @@ class WalkForwardScores:
         if mine.upper < COIN:
             return WORSE
         return "better than the baselines" if mine.lower > bar else NO_EDGE
+
+
+@dataclass(frozen=True, slots=True)
+class Sentiment:
+    """The newest fear and greed index."""
+
+    day: datetime
+    value: int
+    classification: str
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What is measured at a moment: per symbol and horizon, per symbol, and over all symbols."""
+
+    as_of: datetime
+    serving: tuple[Serving, ...]
+    data: tuple[DataQuality, ...]
+    refused_elsewhere: int  # upstream rows of datasets without symbols, last 7 days
+    overall: Mapping[int, Mapping[str, Accuracy]]  # horizon, window
+
+
+@dataclass(frozen=True, slots=True)
+class MonitoringReport:
+    """Everything the report shows, bar the drawn series."""
+
+    as_of: datetime
+    provenance: Provenance | None
+    symbols: tuple[str, ...]
+    health: Health
+    forecasts: tuple[Forecast, ...]
+    walk_forward: tuple[WalkForwardScores, ...]
+    experiments: tuple[Mapping[str, Any], ...]
+    decisions: tuple[RetrainVerdict, ...]
+    sentiment: Sentiment | None
+
+
+def accuracy_by_window(outcomes: pd.DataFrame, as_of: datetime) -> dict[str, Accuracy]:
+    """Accuracy over each of `WINDOWS`, of forecasts made in `(as_of - window, as_of]`; see `accuracy.score`."""
+    age = pd.Timestamp(as_of) - outcomes["prediction_timestamp"]
+    return {name: score(outcomes[age < pd.Timedelta(window)]) for name, window in WINDOWS.items()}
+
+
+def serving(
+    key: Key, trained: tuple[str, datetime] | None, forecasts: pd.DataFrame, outcomes: pd.DataFrame, as_of: datetime
+) -> Serving:
+    """What a key serves.
+
+    Parameters
+    ----------
+    key : tuple
+        Symbol and horizon.
+    trained : tuple of str and datetime, or None
+        Version of its champion and the as_of of its training.
+    forecasts : DataFrame
+        Its served forecasts with `prediction_timestamp`, `prob_up` and `signal`.
+    outcomes : DataFrame
+        Those of them that are settled, as `accuracy.score` takes them.
+    as_of : datetime
+    """
+    recent = forecasts[pd.Timestamp(as_of) - forecasts["prediction_timestamp"] < pd.Timedelta(WEEK)]
+    return Serving(
+        *key,
+        version=trained[0] if trained else None,
+        model_age_days=(as_of - trained[1]) / timedelta(days=1) if trained else None,
+        n_forecasts=len(recent),
+        n_abstained=int(recent["prob_up"].isna().sum()),
+        n_hold=int((recent["signal"] == Signal.HOLD.value).sum()),
+        accuracy=accuracy_by_window(outcomes, as_of),
+    )
+
+
+def data_quality(
+    symbol: str, first: datetime | None, newest: datetime | None, n_candles: int, quarantined: int, as_of: datetime
+) -> DataQuality:
+    """State of a symbol's candles.
+
+    Parameters
+    ----------
+    symbol : str
+    first, newest : datetime or None
+        Open times of its oldest and newest candle.
+    n_candles : int
+        Candles that open in the 7 days before the end of the newest closed hour.
+    quarantined : int
+    as_of : datetime
+    """
+    if first is None or newest is None:
+        return DataQuality(symbol, None, None, None, quarantined)
+    end = closed_until(as_of)
+    expected = (end - max(first, end - WEEK)) // HOUR
+    return DataQuality(
+        symbol, newest, (as_of - newest) / timedelta(minutes=1), max(0, expected - n_candles), quarantined
+    )
+
+
+def latest_forecast(key: Key, forecasts: pd.DataFrame, as_of: datetime) -> Forecast:
+    """The newest row of a key's forecasts (`predictions` columns), or words for there being none."""
+    if forecasts.empty:
+        return Forecast(*key, reason="No forecast in the last 30 days.")
+    row = forecasts.sort_values(["prediction_timestamp", "created_at"]).iloc[-1]
+    made = row["prediction_timestamp"].to_pydatetime()
+    return Forecast(
+        *key,
+        reason=_words(row["reason"]),
+        hour=made,
+        age_minutes=(as_of - made) / timedelta(minutes=1),
+        price=_known(row["current_price"]),
+        prob_up=_known(row["prob_up"]),
+        signal=row["signal"],
+        before_costs=row["signal_before_costs"],
+        break_even=_known(row["break_even_probability"]),
+        version=row["version"],
+        late=row["origin"] == "late",
+    )
+
+
+def retrain_verdicts(decisions: pd.DataFrame, keys: Sequence[Key]) -> tuple[RetrainVerdict, ...]:
+    """The newest decision (`retrain_decisions` columns) of each key that has one, in the keys' order."""
+    newest: dict[Key, Any] = {
+        (row.symbol, int(row.horizon)): row for row in decisions.sort_values("decision_time").itertuples()
+    }
+    return tuple(
+        RetrainVerdict(
+            *key,
+            decided_at=newest[key].decision_time.to_pydatetime(),
+            should_retrain=bool(newest[key].should_retrain),
+            policy=newest[key].policy,
+            reasons=tuple(newest[key].reasons),
+            result=newest[key].result,
+        )
+        for key in keys
+        if key in newest
+    )
+
+
+def walk_forward_scores(key: Key, version: str, metrics: pd.DataFrame) -> WalkForwardScores:
+    """Scores of a bundle from its pooled `model_metrics` rows."""
+    scores: dict[str, dict[str, ModelScore]] = {}
+    for row in metrics.itertuples():
+        scores.setdefault(row.model_name, {})[row.metric_name] = ModelScore(
+            float(row.metric_value), int(row.n), _known(row.lower), _known(row.upper)
+        )
+    return WalkForwardScores(*key, version, scores)
+
+
+def _known(value: Any) -> float | None:
+    return None if pd.isna(value) else float(value)
+
+
+def _words(reason: str | None) -> str:
+    if reason is None:
+        return ""
+    return REASONS.get(reason, reason.replace("_", " "))

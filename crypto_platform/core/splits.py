@@ -1,6 +1,6 @@
 """Walk-forward validation in time: train before test, with purge and embargo between them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -35,17 +35,26 @@ class Fold:
     test: NDArray[np.int64]
 
 
-# history from which a plan applies (valid rows), and the plan; longest first
+MAX_HOLDOUT: Final = 30 * HOURS_PER_DAY
+
+# history from which a plan applies (valid rows), the plan, and whether it has a holdout; longest first
 PLANS: Final = (
-    (300 * HOURS_PER_DAY, Plan(train=2160, test=168, embargo=24, holdout=720)),
-    (80 * HOURS_PER_DAY, Plan(train=1080, test=120, embargo=24, holdout=216)),
-    (0, Plan(train=360, test=48, embargo=12)),
+    (300 * HOURS_PER_DAY, Plan(train=2160, test=168, embargo=24), True),
+    (80 * HOURS_PER_DAY, Plan(train=1080, test=120, embargo=24), True),
+    (0, Plan(train=360, test=48, embargo=12), False),
 )
 
 
 def plan_for(n_rows: int) -> Plan:
-    """The plan for a history of that many valid rows."""
-    return next(plan for at_least, plan in PLANS if n_rows >= at_least)
+    """The plan for a history of that many valid rows; a holdout is the newest tenth, at most 30 days.
+
+    Examples
+    --------
+    >>> plan_for(720).holdout, plan_for(2160).holdout, plan_for(8760).holdout
+    (0, 216, 720)
+    """
+    plan, held_out = next((plan, held_out) for at_least, plan, held_out in PLANS if n_rows >= at_least)
+    return replace(plan, holdout=min(n_rows // 10, MAX_HOLDOUT)) if held_out else plan
 
 
 def walk_forward_folds(hours: NDArray[np.int64], horizon: int, plan: Plan) -> list[Fold]:

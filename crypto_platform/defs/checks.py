@@ -54,6 +54,11 @@ def _once(check: Check, partitions: dg.PartitionsDefinition) -> dg.AssetChecksDe
     return evaluate
 
 
+def _output(key: dg.AssetCheckKey) -> str:
+    """Name that dagster gives a check's output."""
+    return f"{'__'.join(key.asset_key.path)}_{key.name}"
+
+
 def _evaluation(
     key: dg.AssetCheckKey, symbol: str, problem: str | None, metadata: dict[str, Any]
 ) -> dg.AssetCheckEvaluation:
@@ -96,7 +101,7 @@ def _hour_is_served(partitions: dg.PartitionsDefinition) -> dg.AssetChecksDefini
         key = dg.AssetCheckKey(dg.AssetKey(predictions.name), HOUR_IS_SERVED)
         for symbol, found in problems.items():
             yield _evaluation(key, symbol, "; ".join(found) or None, {})
-        yield dg.Output(None, output_name=key.to_python_identifier())
+        yield dg.Output(None, output_name=_output(key))
 
     return evaluate
 
@@ -138,7 +143,7 @@ def _decision_checks(partitions: dg.PartitionsDefinition) -> dg.AssetChecksDefin
                 ]
                 yield _finding(keys[name], symbol, findings)
         for name in chosen:
-            yield dg.Output(None, output_name=keys[name].to_python_identifier())
+            yield dg.Output(None, output_name=_output(keys[name]))
 
     return evaluate
 

@@ -33,7 +33,7 @@ _ASSETS = {
 }
 _DESCRIPTIONS = {
     COLLECT: "Market snapshots, closed candles and sentiment.",
-    HOURLY: "The hour just closed: candle, features, forecast, outcomes. One job, so that no forecast precedes its data.",
+    HOURLY: "The hour just closed: candle, features, forecast and outcomes, in this order.",
     TRAIN: "The four models of a symbol, validated walk-forward, registered and served.",
     EXPERIMENT: "Both arms of every hour, and the report of their paired counts.",
     REPORT: "Measurements and the Plotly report.",
@@ -46,13 +46,13 @@ def build() -> list[Any]:
     symbolwise = [*decision_keys().values(), dg.AssetCheckKey(dg.AssetKey(predictions.name), HOUR_IS_SERVED)]
     jobs = []
     for name, assets in _ASSETS.items():
-        selection = dg.AssetSelection.assets(*assets)
+        selection: dg.AssetSelection = dg.AssetSelection.assets(*assets)
         # Evaluations symbol by symbol are dear: only the jobs they are for make them.
-        selection -= dg.AssetSelection.checks(*symbolwise)
+        selection = selection - dg.AssetSelection.checks(*symbolwise)
         if name == HOURLY:
-            selection |= dg.AssetSelection.checks(symbolwise[-1])
+            selection = selection | dg.AssetSelection.checks(symbolwise[-1])
         if name == RETRAIN_DECISION:
-            selection |= dg.AssetSelection.checks(*symbolwise[:-1])
+            selection = selection | dg.AssetSelection.checks(*symbolwise[:-1])
         jobs.append(
             dg.define_asset_job(
                 name, selection=selection, description=_DESCRIPTIONS[name], executor_def=dg.in_process_executor

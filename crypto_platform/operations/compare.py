@@ -155,14 +155,14 @@ def write_report(store: Warehouse, folder: Path, *, as_of: datetime) -> tuple[Pa
     report = {
         "as_of": as_of.isoformat(),
         "data": str(provenance_of_store(store) or "none").upper(),
-        "experiments": [_summary(store, experiment, as_of) for experiment in experiments(store)],
+        "experiments": [paired_summary(store, experiment, as_of) for experiment in experiments(store)],
     }
     path = folder / REPORT_NAME
     write_atomically(path, json.dumps(report, indent=1, allow_nan=False).encode())
     return path, report
 
 
-def _summary(store: Warehouse, experiment: Experiment, as_of: datetime) -> dict[str, Any]:
+def paired_summary(store: Warehouse, experiment: Experiment, as_of: datetime) -> dict[str, Any]:
     rows = store.read(
         select(
             ab_test_results.c.symbol,

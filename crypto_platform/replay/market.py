@@ -13,7 +13,6 @@ from crypto_platform.replay.tape import Tape
 from crypto_platform.symbols import Symbol, SymbolBook
 
 _BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_FAR: Final = datetime(2200, 1, 1, tzinfo=UTC)
 _VALUES: Final = ("open", "high", "low", "close", "volume_base", "volume", "trades")
 
 
@@ -43,8 +42,8 @@ class Market:
 
     def listed(self, symbol: Symbol, now: datetime) -> datetime | None:
         """Open time of the first candle, None where that lies after `now`."""
-        if symbol.name not in self._listed:
-            candles = self.history.candles(symbol.name, _BEGINNING, _FAR)
+        if self._listed.get(symbol.name) is None:  # asked no further than the clock: a history may have no end
+            candles = self.history.candles(symbol.name, _BEGINNING, now + HOUR)
             self._listed[symbol.name] = None if candles.empty else candles["timestamp"].iloc[0].to_pydatetime()
         first = self._listed[symbol.name]
         return first if first is not None and first <= now else None

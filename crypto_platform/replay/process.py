@@ -39,8 +39,8 @@ class Component(NamedTuple):
     persistence: float
 
 
-_SLOW: Final = Component(0.42, 0.996)  # log-volatility of the market, over weeks
-_FAST: Final = Component(0.42, 0.88)  # the same, over hours
+_SLOW: Final = Component(0.46, 0.997)  # log-volatility of the market, over weeks
+_FAST: Final = Component(0.40, 0.88)  # the same, over hours
 _OWN: Final = Component(0.22, 0.97)  # log-volatility of one symbol
 _CROWD: Final = Component(0.25, 0.97)  # log-volume of the market
 _INTEREST: Final = Component(0.30, 0.92)  # log-volume of one symbol
@@ -207,7 +207,7 @@ class MarketProcess:
         noise = 0.2 * np.stack([each.normal["size"] for each in draws], axis=1)
         level = np.log([each.turnover / each.price for each in self._coins])
         tide = crowd + interest + self._rhythm(hours) + self._since_change(hours, "volume_factor")
-        return _significant(np.exp(level + tide + 0.6 * deviation + 0.5 * np.log1p(size) - 0.3 + noise))
+        return _significant(np.exp(level + tide + 0.5 * deviation + 0.5 * np.log1p(size) - 0.3 + noise))
 
     def _traded(self, prices: dict[str, Array], volume: Array, draws: list[_Draws]) -> dict[str, Array]:
         """Volumes and trades; the average price paid is the mean of open, high, low and close."""

@@ -1,6 +1,8 @@
 """CoinPaprika: market snapshots."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import pandas as pd
@@ -9,8 +11,8 @@ from crypto_platform.core.bars import TIMESTAMP_DTYPE
 from crypto_platform.core.provenance import Provenance, source_label
 from crypto_platform.errors import MalformedResponseError
 from crypto_platform.sources.base import SNAPSHOT_COLUMNS, Fetched, Rejected
-from crypto_platform.sources.http import HttpClient, Patience
-from crypto_platform.sources.rows import MALFORMED, number, payload_text
+from crypto_platform.sources.http import HttpClient, NotFoundError, Patience
+from crypto_platform.sources.rows import DUPLICATE, MALFORMED, number, payload_text
 from crypto_platform.symbols import Symbol
 from crypto_platform.tables import market_data
 
@@ -30,25 +32,33 @@ class CoinPaprika:
             base_url=base_url,
             url_setting="CRYPTO_PLATFORM_COINPAPRIKA_URL",
             key_setting="CRYPTO_PLATFORM_COINPAPRIKA_API_KEY",
-            headers={"Authorization": key} if key else None,
+            key=key,
             patience=patience,
         )
 
     def fetch_snapshots(self, symbols: Sequence[Symbol]) -> Fetched:
-        """See `sources.base.SnapshotSource`. A symbol without a coin id is left out."""
+        """See `sources.base.SnapshotSource`. A symbol without a coin id is left out, one with a wrong id rejected."""
         wanted = {symbol.coinpaprika: symbol.name for symbol in symbols if symbol.coinpaprika}
-        provenance = Provenance.LIVE
-        tickers: list[Any] = []
         if len(wanted) >= BATCH_FROM:
             payload, provenance = self._http.get_json("/tickers")
             if not isinstance(payload, list):
                 raise MalformedResponseError(f"{NAME} answered /tickers with {type(payload).__name__}, not a list")
-            tickers = payload
-        else:
-            for coin in wanted:
+            return parse_tickers(payload, wanted, provenance)
+        provenance = Provenance.LIVE
+        tickers: list[Any] = []
+        unknown: list[Rejected] = []
+        for coin, name in wanted.items():
+            try:
                 ticker, provenance = self._http.get_json(f"/tickers/{coin}")
                 tickers.append(ticker)
-        return parse_tickers(tickers, wanted, provenance)
+            except NotFoundError as error:  # one wrong id must not cost the other symbols their snapshot
+                if error.payload is None:  # no word of CoinPaprika: the address is wrong, not the coin
+                    raise
+                provenance = error.provenance
+                label = source_label(NAME, provenance)
+                unknown.append(Rejected(label, market_data.name, name, "unknown_coin", payload_text({"id": coin})))
+        fetched = parse_tickers(tickers, wanted, provenance)
+        return replace(fetched, rejected=(*fetched.rejected, *unknown))
 
 
 def parse_tickers(tickers: Sequence[Any], wanted: Mapping[str, str], provenance: Provenance) -> Fetched:
@@ -68,31 +78,52 @@ def parse_tickers(tickers: Sequence[Any], wanted: Mapping[str, str], provenance:
         Rows of `SNAPSHOT_COLUMNS`; NaN where the vendor gives null, an empty text, or no such field (the free plan
         has no circulating supply). A ticker without a readable positive price or time is rejected.
     """
-    rows, rejected = [], []
+    rows: dict[str, dict[str, Any]] = {}
+    rejected: list[Rejected] = []
     label = source_label(NAME, provenance)
     for ticker in tickers:
-        if not isinstance(ticker, dict) or ticker.get("id") not in wanted:
+        coin = ticker.get("id") if isinstance(ticker, dict) else None
+        if not isinstance(coin, str) or coin not in wanted:
             continue
-        symbol = wanted[ticker["id"]]
+        symbol = wanted[coin]
         try:
             row = _snapshot(symbol, ticker)
-            reason = "" if row["price_usd"] > 0 else "non_positive_price"
-        except (KeyError, TypeError, ValueError):
+            reason = _broken_rule(row)
+        except (LookupError, TypeError, ValueError, OverflowError):
             reason = MALFORMED
+        if not reason and symbol in rows:
+            reason = DUPLICATE
         if reason:
             rejected.append(Rejected(label, market_data.name, symbol, reason, payload_text(ticker)))
         else:
-            rows.append(row)
-    frame = pd.DataFrame(rows, columns=list(SNAPSHOT_COLUMNS))
+            rows[symbol] = row
+    frame = pd.DataFrame(list(rows.values()), columns=list(SNAPSHOT_COLUMNS))
     frame["timestamp"] = pd.to_datetime(frame["timestamp"], utc=True).astype(TIMESTAMP_DTYPE)
+    frame = frame.astype(dict.fromkeys(SNAPSHOT_COLUMNS[2:], float))
     return Fetched(frame, NAME, provenance, tuple(rejected))
+
+
+def _broken_rule(row: Mapping[str, Any]) -> str:
+    """Rule that a snapshot breaks, or an empty text."""
+    if not row["price_usd"] > 0:
+        return "non_positive_price"
+    negative = any(row[name] < 0 for name in ("market_cap", "total_volume", "circulating_supply", "total_supply"))
+    return "negative_quantity" if negative else ""
+
+
+def _instant(value: str) -> datetime:
+    """A time with its zone, in UTC."""
+    read = datetime.fromisoformat(value)
+    if read.tzinfo is None:
+        raise ValueError(f"{value!r} has no time zone")
+    return read.astimezone(UTC)
 
 
 def _snapshot(symbol: str, ticker: Mapping[str, Any]) -> dict[str, Any]:
     usd = ticker["quotes"]["USD"]
     return {
         "symbol": symbol,
-        "timestamp": pd.Timestamp(ticker["last_updated"]).tz_convert("UTC"),
+        "timestamp": _instant(ticker["last_updated"]),
         "price_usd": number(usd["price"]),
         "market_cap": number(usd.get("market_cap")),
         "total_volume": number(usd.get("volume_24h")),

@@ -65,17 +65,19 @@ def parse_fng(payload: Any, start: datetime, end: datetime, provenance: Provenan
     if error or not isinstance(rows, list) or not rows:
         raise MalformedResponseError(f"{NAME} gave no index ({error or 'no data in its answer'}); try later")
     label = source_label(NAME, provenance)
-    parsed: list[tuple[datetime, int, str]] = []
+    days: dict[datetime, tuple[int, str]] = {}
     rejected: list[Rejected] = []
     for row in rows:
         reason, read = _read(row)
-        if read is None:
-            rejected.append(Rejected(label, sentiment_data.name, None, reason, payload_text(row)))
-        elif start <= read[0] < end:
-            parsed.append(read)
-    frame = pd.DataFrame(parsed, columns=list(SENTIMENT_COLUMNS))
+        if read is not None:
+            day, *values = read
+            if not start <= day < end or days.setdefault(day, (*values,)) == (*values,):
+                continue
+            reason = DUPLICATE  # another value for a day already read
+        rejected.append(Rejected(label, sentiment_data.name, None, reason, payload_text(row)))
+    frame = pd.DataFrame([(day, *days[day]) for day in sorted(days)], columns=list(SENTIMENT_COLUMNS))
     frame["timestamp"] = pd.to_datetime(frame["timestamp"], utc=True).astype(TIMESTAMP_DTYPE)
-    frame = frame.drop_duplicates("timestamp").sort_values("timestamp", ignore_index=True)
+    frame = frame.astype({"fear_greed_value": "int64", "fear_greed_classification": "str"})
     return Fetched(frame, NAME, provenance, tuple(rejected))
 
 

@@ -176,7 +176,7 @@ class HttpClient:
                 self.patience.wait(attempt, error.retry_after)
             except SourceError as error:
                 if self._key and self._key in str(error):  # some providers repeat a wrong key in their answer
-                    raise type(error)(str(error).replace(self._key, "[key]")) from None
+                    error.args = (str(error).replace(self._key, "[key]"),)
                 raise
             else:
                 return payload, provenance

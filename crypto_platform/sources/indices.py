@@ -3,7 +3,9 @@
 Both page backwards: a page ends at an inclusive upper bound, the next one an hour before its oldest row.
 """
 
-from collections.abc import Callable, Sequence
+import logging
+import math
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
@@ -11,8 +13,8 @@ from crypto_platform.core.hours import HOUR
 from crypto_platform.core.provenance import Provenance
 from crypto_platform.errors import MalformedResponseError, SourceRefusedError
 from crypto_platform.sources.base import Fetched
-from crypto_platform.sources.http import HttpClient, Patience, RetryableError
-from crypto_platform.sources.rows import candles_from, number
+from crypto_platform.sources.http import QUOTED, HttpClient, NotFoundError, Patience, RetryableError
+from crypto_platform.sources.rows import Page, Parsed, candles_from, epoch_seconds, number, read_rows
 from crypto_platform.symbols import Symbol
 
 CRYPTOCOMPARE: Final = "cryptocompare"
@@ -24,32 +26,32 @@ PAGE: Final = 2000
 STEP: Final = int(HOUR.total_seconds())
 RATE_LIMIT_TYPE: Final = 99
 
-Parsed = tuple[float, ...]
-Page = tuple[list[Parsed], list[Any], list[Any]]
+logger = logging.getLogger(__name__)
+
+Reader = Callable[[Mapping[str, Any]], Parsed]
+
+
+def _reader(time: str, *values: str) -> Reader:
+    """Reader of a row with these keys; neither index counts trades."""
+
+    def read(row: Mapping[str, Any]) -> Parsed:
+        return (epoch_seconds(row[time]), *(number(row[key]) for key in values), math.nan)
+
+    return read
+
+
+_READ_HISTOHOUR: Final = _reader("time", "open", "high", "low", "close", "volumefrom", "volumeto")
+_READ_HOURS: Final = _reader("TIMESTAMP", "OPEN", "HIGH", "LOW", "CLOSE", "VOLUME", "QUOTE_VOLUME")
 
 
 def parse_histohour(payload: Any) -> Page:
-    """Rows of a v2/histohour answer: parsed, raw, and those that could not be read."""
-    return _parse(payload["Data"]["Data"], ("time", "open", "high", "low", "close", "volumefrom", "volumeto"))
+    """Rows of a v2/histohour answer that passed `check_histohour`."""
+    return read_rows(payload["Data"]["Data"], _READ_HISTOHOUR)
 
 
 def parse_hours(payload: Any) -> Page:
-    """Rows of an index/cc/v1/historical/hours answer: parsed, raw, and those that could not be read."""
-    return _parse(payload["Data"], ("TIMESTAMP", "OPEN", "HIGH", "LOW", "CLOSE", "VOLUME", "QUOTE_VOLUME"))
-
-
-def _parse(rows: Sequence[Any], keys: tuple[str, ...]) -> Page:
-    parsed: list[Parsed] = []
-    raw: list[Any] = []
-    malformed: list[Any] = []
-    for row in rows:
-        try:
-            values = tuple(number(row[key]) for key in keys)
-            parsed.append((*values, float("nan")))  # neither index counts trades
-            raw.append(row)
-        except (KeyError, TypeError, ValueError):
-            malformed.append(row)
-    return parsed, raw, malformed
+    """Rows of an index/cc/v1/historical/hours answer that passed `check_hours`."""
+    return read_rows(payload["Data"], _READ_HOURS)
 
 
 def check_histohour(payload: Any) -> None:
@@ -67,14 +69,16 @@ def check_histohour(payload: Any) -> None:
     if not isinstance(payload, dict):
         raise MalformedResponseError(f"{CRYPTOCOMPARE} answered with {type(payload).__name__}, not an object")
     if payload.get("Response") == "Error":
-        message = str(payload.get("Message", "")).strip()
+        message = str(payload.get("Message", "")).strip()[:QUOTED]
         if payload.get("Type") == RATE_LIMIT_TYPE:
             cooldown = payload.get("Cooldown")
-            raise RetryableError("rate limit", float(cooldown) if isinstance(cooldown, int | float) else None)
+            raise RetryableError("rate limit", float(cooldown) if isinstance(cooldown, int) else None)
         raise SourceRefusedError(f"{CRYPTOCOMPARE} said: {message}; check the symbol's `market` in the symbols file")
     data = payload.get("Data")
     if payload.get("Response") != "Success" or not isinstance(data, dict) or not isinstance(data.get("Data"), list):
-        raise MalformedResponseError(f"{CRYPTOCOMPARE} answered outside its contract: keys {sorted(payload)}")
+        raise MalformedResponseError(f"{CRYPTOCOMPARE} answered outside its contract: keys {sorted(payload)[:9]}")
+    if payload.get("HasWarning"):
+        logger.warning("%s warns, with data: %.200s", CRYPTOCOMPARE, payload.get("Message"))
 
 
 def check_hours(payload: Any) -> None:
@@ -88,9 +92,17 @@ def check_hours(payload: Any) -> None:
         raise MalformedResponseError(f"{COINDESK} answered with {type(payload).__name__}, not an object")
     if error := payload.get("Err"):
         message = error.get("message", "") if isinstance(error, dict) else error
-        raise SourceRefusedError(f"{COINDESK} said: {message}; check the symbol's `market` in the symbols file")
+        raise SourceRefusedError(f"{COINDESK} said: {str(message)[:QUOTED]}; check the symbol's `market` in the symbols file")
     if not isinstance(payload.get("Data"), list):
-        raise MalformedResponseError(f"{COINDESK} answered outside its contract: keys {sorted(payload)}")
+        raise MalformedResponseError(f"{COINDESK} answered outside its contract: keys {sorted(payload)[:9]}")
+
+
+def _is_before_listing(error: NotFoundError, upper: int) -> bool:
+    """Whether a 404 says that the instrument exists, but only from later than `upper` (epoch seconds) on."""
+    try:
+        return int((error.payload or {})["Err"]["other_info"]["first"]) > upper
+    except (LookupError, TypeError, ValueError):
+        return False
 
 
 class _IndexCandles:
@@ -99,40 +111,31 @@ class _IndexCandles:
     name: str
     _http: HttpClient
 
-    def _pages(
-        self,
-        symbol: Symbol,
-        start: datetime,
-        end: datetime,
-        ask: Callable[[int, int], tuple[Any, Provenance]],
-        parse: Callable[[Any], Page],
-    ) -> Fetched:
-        parsed: list[Parsed] = []
-        raw: list[Any] = []
-        malformed: list[Any] = []
+    def _ask(self, symbol: Symbol, upper: int, n_rows: int) -> tuple[Page, Provenance]:
+        """The `n_rows` hours up to `upper` (epoch seconds, inclusive)."""
+        raise NotImplementedError
+
+    def fetch_candles(self, symbol: Symbol, start: datetime, end: datetime) -> Fetched:
+        """See `sources.base.CandleSource`. A page of nothing but zero prices lies before the listing."""
+        gathered = Page()
         provenance = Provenance.LIVE
         upper, oldest_wanted = int(end.timestamp()) - STEP, int(start.timestamp())
         while upper >= oldest_wanted:
             n_rows = min(PAGE, (upper - oldest_wanted) // STEP + 1)
-            payload, provenance = ask(upper, n_rows)
-            rows, raw_rows, unreadable = parse(payload)
-            malformed += unreadable
-            traded = [i for i, row in enumerate(rows) if any(row[1:5])]  # all prices zero: before the listing
-            parsed += [rows[i] for i in traded]
-            raw += [raw_rows[i] for i in traded]
-            oldest = min((rows[i][0] for i in traded), default=None)
-            if oldest is None or oldest > upper or len(traded) < len(rows):
+            page, provenance = self._ask(symbol, upper, n_rows)
+            listed = [i for i, row in enumerate(page.parsed) if any(row[1:5])]
+            if not listed and not page.malformed:
                 break
+            gathered.add(Page([page.parsed[i] for i in listed], [page.raw[i] for i in listed], page.malformed))
+            # Hours are contiguous by contract, so a page without a readable row still ends where it should.
+            oldest = min((row[0] for row in page.parsed), default=upper - (n_rows - 1) * STEP)
+            if oldest > upper:
+                raise MalformedResponseError(
+                    f"{self.name} answered {symbol.name} with hours after the one asked for; older ones cannot be read"
+                )
             upper = int(oldest) - STEP
         return candles_from(
-            parsed,
-            raw,
-            malformed,
-            symbol=symbol.name,
-            vendor=self.name,
-            provenance=provenance,
-            start=start,
-            end=end,
+            gathered, symbol=symbol.name, vendor=self.name, provenance=provenance, start=start, end=end
         )
 
 
@@ -147,20 +150,16 @@ class CryptoCompare(_IndexCandles):
             base_url=base_url,
             url_setting="CRYPTO_PLATFORM_CRYPTOCOMPARE_URL",
             key_setting="CRYPTO_PLATFORM_CRYPTOCOMPARE_API_KEY",
-            headers={"Authorization": f"Apikey {key}"},
+            key=key,
+            key_prefix="Apikey ",
             patience=patience,
         )
 
-    def fetch_candles(self, symbol: Symbol, start: datetime, end: datetime) -> Fetched:
-        """See `sources.base.CandleSource`."""
-
-        def ask(upper: int, n_rows: int) -> tuple[Any, Provenance]:
-            # limit = N gives N + 1 rows; a limit of 0 is not documented
-            limit = max(1, n_rows - 1)
-            params = {"fsym": symbol.market, "tsym": QUOTE, "limit": limit, "toTs": upper}
-            return self._http.get_json("/v2/histohour", params, check_histohour)
-
-        return self._pages(symbol, start, end, ask, parse_histohour)
+    def _ask(self, symbol: Symbol, upper: int, n_rows: int) -> tuple[Page, Provenance]:
+        # limit = N gives N + 1 rows; a limit of 0 is not documented
+        params = {"fsym": symbol.market, "tsym": QUOTE, "limit": max(1, n_rows - 1), "toTs": upper}
+        payload, provenance = self._http.get_json("/v2/histohour", params, check_histohour)
+        return parse_histohour(payload), provenance
 
 
 class CoinDesk(_IndexCandles):
@@ -174,21 +173,23 @@ class CoinDesk(_IndexCandles):
             base_url=base_url,
             url_setting="CRYPTO_PLATFORM_COINDESK_URL",
             key_setting="CRYPTO_PLATFORM_COINDESK_API_KEY",
-            headers={"Authorization": f"Apikey {key}"},
+            key=key,
+            key_prefix="Apikey ",
             patience=patience,
         )
 
-    def fetch_candles(self, symbol: Symbol, start: datetime, end: datetime) -> Fetched:
-        """See `sources.base.CandleSource`."""
-
-        def ask(upper: int, n_rows: int) -> tuple[Any, Provenance]:
-            params = {
-                "market": "cadli",
-                "instrument": symbol.pair(QUOTE, "-"),
-                "limit": n_rows,
-                "to_ts": upper,
-                "groups": "OHLC,VOLUME",
-            }
-            return self._http.get_json("/index/cc/v1/historical/hours", params, check_hours)
-
-        return self._pages(symbol, start, end, ask, parse_hours)
+    def _ask(self, symbol: Symbol, upper: int, n_rows: int) -> tuple[Page, Provenance]:
+        params = {
+            "market": "cadli",
+            "instrument": symbol.pair(QUOTE, "-"),
+            "limit": n_rows,
+            "to_ts": upper,
+            "groups": "OHLC,VOLUME",
+        }
+        try:
+            payload, provenance = self._http.get_json("/index/cc/v1/historical/hours", params, check_hours)
+        except NotFoundError as error:
+            if _is_before_listing(error, upper):
+                return Page(), error.provenance
+            raise
+        return parse_hours(payload), provenance

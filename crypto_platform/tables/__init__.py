@@ -17,12 +17,13 @@ from crypto_platform.tables.market import (
 )
 from crypto_platform.tables.models import model_aliases, model_metrics, model_versions
 from crypto_platform.tables.monitoring import monitoring_metrics, retrain_decisions
-from crypto_platform.tables.predictions import prediction_outcomes, predictions
+from crypto_platform.tables.predictions import latest_predictions, prediction_outcomes, predictions
 
 __all__ = [
     "ab_test_config",
     "ab_test_results",
     "features",
+    "latest_predictions",
     "market_data",
     "metadata",
     "model_aliases",

@@ -7,6 +7,7 @@ from sqlalchemy import (
     ForeignKeyConstraint,
     Index,
     Integer,
+    MetaData,
     String,
     Table,
 )
@@ -100,6 +101,11 @@ predictions = Table(
     info={"grain": "symbol, horizon, hour, bundle"},
 )
 Index("ix_predictions_symbol_candle", predictions.c.symbol, predictions.c.candle_timestamp)
+
+# A view: the champion's newest row of each symbol and horizon.
+latest_predictions = Table(
+    "latest_predictions", MetaData(), *(Column(c.name, c.type, info=c.info) for c in predictions.c)
+)
 
 prediction_outcomes = Table(
     "prediction_outcomes",

@@ -44,7 +44,7 @@ def folder(raw, tmp_path_factory):
     return folder
 
 
-@given(st.datetimes(datetime(2020, 1, 1), datetime(2032, 1, 1), timezones=st.just(UTC)))
+@given(st.datetimes(pd.Timestamp("2020-01-01"), pd.Timestamp("2032-01-01"), timezones=st.just(UTC)))
 def test_the_newest_candle_ends_within_a_week_after_now(folder, now):
     history = RecordedHistory(folder, now)
     end = history.candles("BTC", *EVER)["timestamp"].iloc[-1].to_pydatetime() + timedelta(hours=1)
@@ -102,7 +102,7 @@ def test_it_says_what_it_is(folder):
     history = RecordedHistory(folder, NOW)
     assert history.provenance is Provenance.RECORDED
     assert history.symbols == ("BTC", "ETH")
-    assert all(part in history.title for part in (str(folder), "7 weeks", "2026-01-17 12:00"))
+    assert all(part in history.title for part in ("RECORDED", folder.name, "7 weeks", "2026-01-17 12:00"))
 
 
 def test_an_unknown_symbol_is_a_key_error(folder):
@@ -125,6 +125,7 @@ def _spoil(folder, name, frame=None):
     [
         (lambda folder: _spoil(folder, "fear_greed.parquet"), ("fear_greed.parquet", "missing")),
         (lambda folder: (folder / "fear_greed.parquet").write_text("no"), ("fear_greed.parquet", "not readable")),
+        (lambda folder: (folder / "ohlcv_1h/A.parquet").write_text("no"), ("A.parquet", "not readable")),
         (lambda folder: _spoil(folder, "ohlcv_1h/A.parquet"), ("ohlcv_1h", "name a folder")),
         (
             lambda folder: _spoil(folder, "ohlcv_1h/A.parquet", pd.DataFrame({"timestamp": [1], "open": [1.0]})),
@@ -139,7 +140,7 @@ def test_a_bad_folder_is_refused_with_the_file_and_the_cure(folder, raw, tmp_pat
     RecordedHistory(tmp_path, NOW)
     spoil(tmp_path)
     with pytest.raises(ConfigurationError) as refusal:
-        RecordedHistory(tmp_path, NOW)
+        RecordedHistory(tmp_path, NOW).sentiment(*EVER)
     assert all(word in str(refusal.value) for word in words)
 
 

@@ -1,0 +1,231 @@
+"""Laws that every feature and label keeps, those of a user included: names come from the registry."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from crypto_platform.core.features import (
+    DEFAULT,
+    LOOKBACK_ROWS,
+    REGISTRY,
+    SENTIMENT_FEATURES,
+    WARM_UP_ROWS,
+    WITHOUT_SENTIMENT,
+    Inputs,
+    compute,
+)
+from crypto_platform.core.panel import build_panel
+from crypto_platform.tables.features import FEATURE_COLUMNS, HORIZONS, target_direction, target_return
+
+TOLERANCE = 1e-9
+KEYS = ["symbol", "timestamp"]
+PRICES = ["open", "high", "low", "close"]
+LABELS = [name(horizon) for horizon in HORIZONS for name in (target_return, target_direction)]
+STATE = ["is_filled", "is_valid", "segment_hours"]
+HOUR = pd.Timedelta(hours=1)
+
+
+def assert_same(left: pd.DataFrame, right: pd.DataFrame, columns: list[str]) -> None:
+    """Both hold the same hours, and the same numbers (missing included) in them."""
+    left, right = left.set_index(KEYS).sort_index(), right.set_index(KEYS).sort_index()
+    assert left.index.equals(right.index)
+    a, b = left[columns].to_numpy(float), right[columns].to_numpy(float)
+    wrong = (np.isnan(a) != np.isnan(b)) | (np.abs(np.nan_to_num(a) - np.nan_to_num(b)) > TOLERANCE)
+    assert not wrong.any(), {columns[j]: left.index[wrong[:, j]][0] for j in np.flatnonzero(wrong.any(axis=0))}
+
+
+def scrambled(candles: pd.DataFrame, after: pd.Timestamp, seed: int) -> pd.DataFrame:
+    """The candles with everything later than `after` replaced by noise, and some of it removed."""
+    rng = np.random.default_rng(seed)
+    later = np.flatnonzero(candles["timestamp"] > after)
+    noise = candles.copy()
+    columns = [*PRICES, "volume_base"]
+    noise.iloc[later, [noise.columns.get_loc(c) for c in columns]] = np.exp(
+        rng.normal(0, 3, (len(later), len(columns)))
+    )
+    return noise.drop(index=noise.index[rng.choice(later, len(later) // 5, replace=False)])
+
+
+def assert_truncation_law(candles: pd.DataFrame, sentiment: pd.DataFrame, n_hours: int, seed: int) -> None:
+    """A row is the same when everything later is withheld, and when it is noise; a label, once it is resolved."""
+    whole = compute(candles, sentiment)
+    names = [*DEFAULT.features, *STATE]
+    rng = np.random.default_rng(seed)
+    present = candles["timestamp"].drop_duplicates().sort_values().to_numpy()
+    assert whole["is_valid"].any()
+    for moment in pd.DatetimeIndex(rng.choice(present, n_hours, replace=False)):
+        for trial in (candles[candles["timestamp"] <= moment], scrambled(candles, moment, seed)):
+            known = sentiment[sentiment["known_at"] <= moment + HOUR]
+            seen = compute(trial, known)
+            seen = seen[seen["timestamp"] <= moment]
+            # A filled hour is one only once a candle has come after it.
+            settled = seen["timestamp"] <= seen["symbol"].map(
+                candles[candles["timestamp"] <= moment].groupby("symbol")["timestamp"].max()
+            )
+            seen = seen[settled]
+            then = whole.merge(seen[KEYS], on=KEYS)
+            assert_same(then, seen, names)
+            for horizon in HORIZONS:
+                resolved = seen["timestamp"] + horizon * HOUR <= moment
+                ours = seen[resolved]
+                assert_same(whole.merge(ours[KEYS], on=KEYS), ours, [target_return(horizon), target_direction(horizon)])
+
+
+def test_nothing_later_changes_a_row(dirty_candles: pd.DataFrame, daily_sentiment: pd.DataFrame) -> None:
+    assert_truncation_law(dirty_candles, daily_sentiment, n_hours=50, seed=1)
+
+
+@pytest.mark.parametrize(
+    ("symbol", "since", "until"),
+    [("BTC", "2020-11-01", "2021-03-15"), ("SOL", "2021-01-01", "2021-05-15"), ("FTT", "2022-09-15", "2023-10-31")],
+)
+def test_nothing_later_changes_a_row_of_recorded_history(
+    recorded_data: Path, symbol: str, since: str, until: str
+) -> None:
+    """Spans with outages of one to four hours, and FTT's hole of ten months."""
+    candles = pd.read_parquet(recorded_data / "ohlcv_1h" / f"{symbol}.parquet").assign(symbol=symbol)
+    candles = candles[candles["timestamp"].between(pd.Timestamp(since, tz="UTC"), pd.Timestamp(until, tz="UTC"))]
+    index = pd.read_parquet(recorded_data / "fear_greed.parquet")
+    day = pd.to_datetime(index["date"], utc=True)
+    sentiment = pd.DataFrame(
+        {"timestamp": day, "known_at": day + HOUR, "fear_greed_value": index["value"].astype(float)}
+    )
+    sentiment = sentiment[
+        sentiment["timestamp"].between(candles["timestamp"].min() - pd.Timedelta(days=12), candles["timestamp"].max())
+    ]
+    assert_truncation_law(candles.reset_index(drop=True), sentiment.reset_index(drop=True), n_hours=50, seed=2)
+
+
+def _plain(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame
+
+
+def _crash(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.assign(**{c: frame[c].where(frame.index < 800, frame[c] * 1e-7) for c in PRICES})
+
+
+def _burst(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.assign(volume_base=frame["volume_base"].where(frame.index != 800, frame["volume_base"] * 1e9))
+
+
+def _halt(frame: pd.DataFrame) -> pd.DataFrame:
+    still = (frame.index > 800) & (frame.index < 1490)
+    return frame.assign(**{c: frame[c].where(~still, frame.loc[800, "close"]) for c in PRICES})
+
+
+def _crowded(frame: pd.DataFrame) -> pd.DataFrame:
+    gone = np.random.default_rng(3).choice(np.arange(100, 1600), 55, replace=False)
+    return frame.drop(index=gone)
+
+
+@pytest.mark.parametrize("change", [_plain, _crash, _burst, _halt, _crowded])
+def test_rows_computed_from_the_lookback_alone_equal_those_of_the_whole_history(
+    walk: Callable[..., pd.DataFrame], daily_sentiment: pd.DataFrame, change: Callable[[pd.DataFrame], pd.DataFrame]
+) -> None:
+    """Also after a price lost seven digits, a burst of volume, a month without movement, among many outages."""
+    history = change(walk("BTC", 1700, seed=5, price=50_000))
+    whole = compute(history, daily_sentiment)
+    begin = history["timestamp"].iloc[0]
+    for offset in (690, 750, 820, 975):
+        emit_from = begin + (offset + LOOKBACK_ROWS) * HOUR
+        recent = history[history["timestamp"] >= begin + offset * HOUR]
+        rows = compute(recent, daily_sentiment, emit_from={"BTC": emit_from.to_pydatetime()})
+        assert rows["timestamp"].min() >= emit_from
+        assert_same(whole[whole["timestamp"] >= emit_from], rows, [*DEFAULT.features, *STATE, *LABELS])
+
+
+def test_rows_do_not_depend_on_which_are_asked_for(dirty_candles: pd.DataFrame, daily_sentiment: pd.DataFrame) -> None:
+    whole = compute(dirty_candles, daily_sentiment)
+    start = pd.Timestamp("2026-02-14 05:00", tz="UTC")
+    some = compute(dirty_candles, daily_sentiment, emit_from={"ETH": start.to_pydatetime()})
+    expected = whole[(whole["symbol"] != "ETH") | (whole["timestamp"] >= start)].reset_index(drop=True)
+    pd.testing.assert_frame_equal(some, expected, check_exact=True)
+
+
+@pytest.mark.parametrize("column", ["price", "volume"])
+def test_features_have_no_unit(dirty_candles: pd.DataFrame, daily_sentiment: pd.DataFrame, column: str) -> None:
+    """Not a power of two: the digits change, the features must not."""
+    columns = PRICES if column == "price" else ["volume_base"]
+    factor = 3.7e-6 if column == "price" else 8.9e7
+    scaled = dirty_candles.assign(**{name: dirty_candles[name] * factor for name in columns})
+    assert_same(compute(dirty_candles, daily_sentiment), compute(scaled, daily_sentiment), [*DEFAULT.features, *STATE])
+
+
+def test_a_segment_knows_nothing_of_its_neighbors(dirty_candles: pd.DataFrame, daily_sentiment: pd.DataFrame) -> None:
+    whole = compute(dirty_candles, daily_sentiment)
+    panel = build_panel(dirty_candles)
+    assert len(panel.lengths) == 3
+    for symbol, start, length in zip(panel.symbols, panel.starts, panel.lengths, strict=True):
+        first = pd.Timestamp(int(start), unit="h", tz="UTC")
+
+        def own(
+            frame: pd.DataFrame, symbol: str = symbol, first: pd.Timestamp = first, length: int = length
+        ) -> pd.DataFrame:
+            return frame[(frame["symbol"] == symbol) & frame["timestamp"].between(first, first + (length - 1) * HOUR)]
+
+        assert_same(own(whole), compute(own(dirty_candles), daily_sentiment), [*DEFAULT.features, *STATE, *LABELS])
+
+
+@pytest.mark.parametrize("name", [n for n, f in REGISTRY.items() if not f.recursive and n not in SENTIMENT_FEATURES])
+def test_a_feature_that_claims_a_finite_memory_has_it(walk: Callable[..., pd.DataFrame], name: str) -> None:
+    panel = build_panel(walk("BTC", 400, seed=6))
+    feature, cut = REGISTRY[name], 150
+    nothing = np.full(panel.shape, np.nan)
+    whole = feature.formula(Inputs(panel, nothing))
+    part = feature.formula(Inputs(panel.since(cut), nothing[:, cut:]))
+    np.testing.assert_array_equal(whole[:, cut + feature.first_row :], part[:, feature.first_row :])
+
+
+def test_inputs_are_left_as_they_were(dirty_candles: pd.DataFrame, daily_sentiment: pd.DataFrame) -> None:
+    candles, sentiment = dirty_candles.copy(deep=True), daily_sentiment.copy(deep=True)
+    compute(dirty_candles, daily_sentiment)
+    pd.testing.assert_frame_equal(dirty_candles, candles, check_exact=True)
+    pd.testing.assert_frame_equal(daily_sentiment, sentiment, check_exact=True)
+
+
+def test_panels_are_left_as_they_were(dirty_candles: pd.DataFrame) -> None:
+    panel = build_panel(dirty_candles)
+    for values in (panel.open, panel.high, panel.low, panel.close, panel.volume, panel.is_filled):
+        values.setflags(write=False)
+    inputs = Inputs(panel, np.full(panel.shape, 0.5))
+    for feature in REGISTRY.values():
+        assert feature.formula(inputs).shape == panel.shape
+
+
+def test_valid_rows_are_warm_complete_and_not_filled(
+    dirty_candles: pd.DataFrame, daily_sentiment: pd.DataFrame
+) -> None:
+    rows = compute(dirty_candles, daily_sentiment)
+    features = rows[list(DEFAULT.features)]
+    cold = rows["segment_hours"] < WARM_UP_ROWS
+    assert features[cold].isna().all(axis=None)
+    expected = np.isfinite(features).all(axis=1) & ~rows["is_filled"]
+    pd.testing.assert_series_equal(rows["is_valid"], expected, check_names=False)
+    assert 0 < rows["is_valid"].sum() < (~cold).sum()
+    assert not rows.duplicated(KEYS).any()
+    assert not np.isinf(features.to_numpy()).any()
+
+
+def test_bounded_features_stay_in_their_bounds(dirty_candles: pd.DataFrame, daily_sentiment: pd.DataFrame) -> None:
+    rows = compute(dirty_candles, daily_sentiment)
+    bounds = {
+        **dict.fromkeys(
+            ("rsi_7", "rsi_14", "adx_14", "stoch_k", "stoch_d", "mfi_14", "close_pos", "gap_fill_24"), (0, 1)
+        ),
+        **dict.fromkeys(("di_diff_14", "aroonosc_25", "autocorr_24", "hour_sin", "dow_cos"), (-1, 1)),
+        "willr_14": (-1, 0),
+        **{f"dist_max_{n}": (-1, 0) for n in (7, 30, 168)},
+        **{f"dist_min_{n}": (0, np.inf) for n in (7, 30, 168)},
+    }
+    for name, (low, high) in bounds.items():
+        values = rows[name].dropna()
+        assert values.between(low - 1e-12, high + 1e-12).all(), name
+
+
+def test_every_feature_is_a_column_of_the_table_and_the_sets_are_what_they_say() -> None:
+    assert set(REGISTRY) == set(FEATURE_COLUMNS)
+    assert set(DEFAULT.features) - set(WITHOUT_SENTIMENT.features) == set(SENTIMENT_FEATURES)
+    assert DEFAULT.hash != WITHOUT_SENTIMENT.hash
