@@ -163,6 +163,7 @@ def write_report(store: Warehouse, folder: Path, *, as_of: datetime) -> tuple[Pa
 
 
 def paired_summary(store: Warehouse, experiment: Experiment, as_of: datetime) -> dict[str, Any]:
+    """An experiment and its `core.experiments.paired_counts` by `as_of`, in plain JSON values."""
     rows = store.read(
         select(
             ab_test_results.c.symbol,

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sqlalchemy import and_, select
+from sqlalchemy import Select, and_, select
 
 from crypto_platform.core import features as science
 from crypto_platform.core.hours import HOUR
@@ -66,6 +66,15 @@ def record(
         }
         results.append(SymbolResult(symbol, written, last=as_of, details=details))
     return Report(retrain_decisions.name, tuple(results))
+
+
+def recorded(symbols: Sequence[str], as_of: datetime) -> Select[Any]:
+    """Decisions of one moment."""
+    return (
+        select(retrain_decisions)
+        .where(retrain_decisions.c.symbol.in_(symbols), retrain_decisions.c.decision_time == as_of)
+        .order_by(retrain_decisions.c.symbol, retrain_decisions.c.horizon)
+    )
 
 
 def _outcomes(store: Warehouse, symbols: Sequence[str], as_of: datetime, rules: ClassicRules) -> pd.DataFrame:

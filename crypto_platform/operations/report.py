@@ -6,30 +6,22 @@ from pathlib import Path
 from typing import Any, Final
 
 import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 from sqlalchemy import and_, func, select
 
 from crypto_platform.core import reporting
-from crypto_platform.core.accuracy import COIN, Accuracy
+from crypto_platform.core.accuracy import Accuracy
 from crypto_platform.core.hours import HOUR
-from crypto_platform.core.metrics import BASELINE_PERSISTENCE, BASELINE_RATE, POOLED
-from crypto_platform.core.provenance import Provenance
+from crypto_platform.core.metrics import POOLED
 from crypto_platform.core.reporting import WEEK, Key, MonitoringReport
-from crypto_platform.core.signals import ENSEMBLE, Signal, SignalRules
-from crypto_platform.operations import charts, compare, observe, registry
-from crypto_platform.operations.predict import FRESH
+from crypto_platform.core.signals import Signal, SignalRules
+from crypto_platform.operations import charts, compare, observe, page, registry
 from crypto_platform.operations.provenance import provenance_of_store
 from crypto_platform.operations.registry import Served
-from crypto_platform.sources.fear_greed import ATTRIBUTION
 from crypto_platform.storage.artifacts import write_atomically
 from crypto_platform.storage.warehouse import Warehouse
 from crypto_platform.tables import model_metrics, ohlcv_data, retrain_decisions, sentiment_data
 
 REPORT_NAME: Final = "monitoring_report.html"
-TEMPLATE: Final = "monitoring_report.html.j2"
-DASH: Final = "–"  # printed for what is not known
-FIGURE_ID: Final = "price-and-forecasts"  # fixed, so that the same store gives the same bytes
 
 
 def write_report(
@@ -70,15 +62,13 @@ def write_report(
         "layout": charts.layout(as_of, rules or SignalRules()),
         "traces": charts.figure_data(keys, candles, forecasts, as_of),
     }
-    page = render(report, figure).encode()
+    content = page.render(report, figure).encode()
     path = folder / REPORT_NAME
-    write_atomically(path, page)
-    return path, {**summarize(report), "bytes": len(page)}
+    write_atomically(path, content)
+    return path, {**summarize(report), "bytes": len(content)}
 
 
-def build(
-    store: Warehouse, forecasts: pd.DataFrame, *, as_of: datetime, symbols: Sequence[str]
-) -> MonitoringReport:
+def build(store: Warehouse, forecasts: pd.DataFrame, *, as_of: datetime, symbols: Sequence[str]) -> MonitoringReport:
     """Numbers and verdicts of the report; `forecasts` are those of `observe.forecasts_with_outcomes`."""
     champions = registry.champions(store, symbols, as_of)
     health = observe.health(store, symbols, as_of=as_of, champions=champions, forecasts=forecasts)
@@ -136,7 +126,7 @@ def _decisions(store: Warehouse, keys: Sequence[Key], as_of: datetime) -> tuple[
     )
     rows = store.read(
         select(retrain_decisions).join(
-            newest, and_(*(newest.c[name] == retrain_decisions.c[name] for name in newest.c.keys()))
+            newest, and_(*(retrain_decisions.c[column.name] == column for column in newest.c))
         )
     )
     return reporting.retrain_verdicts(rows, keys)
@@ -155,3 +145,82 @@ def _sentiment(store: Warehouse, as_of: datetime) -> reporting.Sentiment | None:
     return reporting.Sentiment(
         row["timestamp"].to_pydatetime(), int(row["fear_greed_value"]), row["fear_greed_classification"]
     )
+
+
+def summarize(report: MonitoringReport) -> dict[str, Any]:
+    """What a reader in a hurry wants, in plain JSON values.
+
+    Returns
+    -------
+    dict
+        `as_of` (ISO 8601), `data` (LIVE, RECORDED, SIMULATED or NONE), counts of `symbols`, `forecasts` (with a
+        probability) and of each signal in `signals`, `accuracy_7d` over all symbols (shortest horizon), the symbols
+        to `retrain`, `candle_age_minutes` (oldest), `gap_hours_7d`, `quarantined_7d`, and `rows`, one per symbol and
+        horizon. What is not known is None.
+    """
+    health = report.health
+    ages = [data.age_minutes for data in health.data if data.age_minutes is not None]
+    signals = [forecast.signal for forecast in report.forecasts]
+    serving = {(s.symbol, s.horizon): s for s in health.serving}
+    return {
+        "as_of": report.as_of.isoformat(),
+        "data": str(report.provenance or "none").upper(),
+        "symbols": len(report.symbols),
+        "forecasts": sum(forecast.prob_up is not None for forecast in report.forecasts),
+        "signals": {signal.value: signals.count(signal.value) for signal in Signal},
+        "accuracy_7d": _plain(health.overall[min(health.overall)]["7d"]) if health.overall else None,
+        "retrain": sorted({decision.symbol for decision in report.decisions if decision.should_retrain}),
+        "candle_age_minutes": max(ages, default=None),
+        "gap_hours_7d": sum(data.gap_hours or 0 for data in health.data),
+        "quarantined_7d": sum(data.quarantined for data in health.data) + health.refused_elsewhere,
+        "rows": [
+            {
+                "symbol": forecast.symbol,
+                "horizon": forecast.horizon,
+                "price": forecast.price,
+                "prob_up": forecast.prob_up,
+                "signal": forecast.signal,
+                "signal_before_costs": forecast.before_costs,
+                "reason": forecast.reason,
+                "accuracy_7d": _plain(serving[forecast.symbol, forecast.horizon].accuracy["7d"]),
+            }
+            for forecast in report.forecasts
+        ],
+    }
+
+
+def _plain(accuracy: Accuracy) -> dict[str, Any]:
+    return {
+        "n": accuracy.n,
+        "share": accuracy.share,
+        "lower": accuracy.lower,
+        "upper": accuracy.upper,
+        "verdict": accuracy.verdict,
+    }
+
+
+def summary_markdown(summary: Mapping[str, Any]) -> str:
+    """The summary of `write_report` as a Markdown table with a line above it."""
+    lines = [
+        f"**{summary['data']}** data, as of {summary['as_of']}",
+        "",
+        "| symbol | ahead | price | p(up) | signal | before costs | accuracy 7 d (95 %) | n | verdict | why |",
+        "| --- | --- | ---: | ---: | --- | --- | --- | ---: | --- | --- |",
+    ]
+    for row in summary["rows"]:
+        scored = row["accuracy_7d"]
+        interval = f" ({page.percent(scored['lower'], 0)} to {page.percent(scored['upper'], 0)})" if scored["n"] else ""
+        cells = (
+            row["symbol"],
+            f"{row['horizon']} h",
+            page.price(row["price"]),
+            page.percent(row["prob_up"]),
+            row["signal"] or page.UNKNOWN,
+            row["signal_before_costs"] or page.UNKNOWN,
+            page.percent(scored["share"]) + interval,
+            str(scored["n"]),
+            scored["verdict"],
+            row["reason"],
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)

@@ -174,7 +174,8 @@ class MarketProcess:
         """
         edge = self._scenario.edge
         rows = np.arange(len(fresh))
-        source = np.maximum.accumulate(np.where(copy < 2 * abs(edge), -1, rows))
+        copied = (copy < 2 * abs(edge)) & ((rows > 0) | (self.n_blocks > 0))  # nothing is before the first hour
+        source = np.maximum.accumulate(np.where(copied, -1, rows))
         signs = np.concatenate([fresh, self._signs[None]])[source]  # row −1: the end of the block before
         if edge < 0:
             signs = signs * np.where((rows - source) % 2, -1.0, 1.0)[:, None]

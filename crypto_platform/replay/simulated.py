@@ -1,6 +1,7 @@
 """A simulated market as a history: endless, deterministic, and with a truth that is known."""
 
 from datetime import datetime
+from threading import Lock
 from typing import Final
 
 import numpy as np
@@ -45,6 +46,7 @@ class SimulatedMarket:
         self.title = f"SIMULATED market, seed {scenario.seed}"
         self.symbols = scenario.symbols
         self._process = MarketProcess(scenario)
+        self._drawing = Lock()  # a server and its starter may read from two threads; blocks come in one order
         self._mood = 0.0  # remembered return at the end of the last block
         self._candles = {symbol: [empty_candles()] for symbol in scenario.symbols}  # drawn frames, joined when read
         self._days = [_days(scenario.epoch, np.empty(0), np.empty(0, dtype=bool))]
@@ -58,8 +60,9 @@ class SimulatedMarket:
             The scenario does not have the symbol.
         """
         frames = self._candles[symbol]
-        self._reach(end)
-        return _between(frames, start, end)
+        with self._drawing:
+            self._reach(end)
+            return _between(frames, start, end)
 
     def supply(self, symbol: str) -> Supply:
         """Supplies of a symbol: constants, simulated as the rest.
@@ -78,8 +81,9 @@ class SimulatedMarket:
 
         The value follows the market's returns up to the beginning of its day; a day is missing now and then.
         """
-        self._reach(end)
-        return _between(self._days, start, end)
+        with self._drawing:
+            self._reach(end)
+            return _between(self._days, start, end)
 
     def _reach(self, end: datetime) -> None:
         while (start := self.scenario.epoch + self._process.n_blocks * _BLOCK) < end:

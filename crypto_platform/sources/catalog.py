@@ -9,7 +9,7 @@ from crypto_platform.errors import ConfigurationError
 from crypto_platform.sources.base import CandleSource, SentimentSource, SnapshotSource
 from crypto_platform.sources.coinpaprika import DEFAULT_URL as COINPAPRIKA_URL
 from crypto_platform.sources.coinpaprika import CoinPaprika
-from crypto_platform.sources.exchange import BINANCE, BINANCE_URL, ExchangeCandles
+from crypto_platform.sources.exchange import BINANCE, BINANCE_URL, BinanceCandles, ExchangeCandles
 from crypto_platform.sources.fear_greed import DEFAULT_URL as FEAR_GREED_URL
 from crypto_platform.sources.fear_greed import FearGreed
 from crypto_platform.sources.http import Patience
@@ -37,11 +37,25 @@ __all__ = [
 ]
 
 DEFAULT_ORDER: Final = (CRYPTOCOMPARE, COINDESK, BINANCE, "coinbase", "kraken")
+DEADLINE_FACTOR: Final = 3  # a whole answer may take so many times the longest silence within it
 
 
 @dataclass(frozen=True, slots=True)
 class SourceConfig:
-    """What the clients need: order of preference, base URLs, keys and patience."""
+    """What the clients need: order of preference, base URLs, keys, and how long to try.
+
+    Parameters
+    ----------
+    order : tuple of str
+        Candle sources in order of preference: ``cryptocompare``, ``coindesk``, or any exchange of ccxt.
+    *_url : str or None
+        Base URLs; None = ccxt's own.
+    *_api_key : SecretStr or None
+    timeout : float
+        Seconds to connect, and of silence within an answer.
+    attempts : int
+        Requests before giving up; 1 = no retry.
+    """
 
     order: tuple[str, ...] = DEFAULT_ORDER
     coinpaprika_url: str = COINPAPRIKA_URL
@@ -60,7 +74,7 @@ class SourceConfig:
     @property
     def patience(self) -> Patience:
         """How long the clients try."""
-        return Patience(timeout=self.timeout, attempts=self.attempts)
+        return Patience(timeout=self.timeout, deadline=DEADLINE_FACTOR * self.timeout, attempts=self.attempts)
 
 
 def passed_over(config: SourceConfig) -> dict[str, str]:
@@ -97,7 +111,9 @@ def _candle_source(name: str, config: SourceConfig) -> CandleSource:
     if name == COINDESK:
         assert config.coindesk_api_key is not None
         return CoinDesk(config.coindesk_api_key.get_secret_value(), config.coindesk_url, config.patience)
-    urls = {BINANCE: config.binance_url, "coinbase": config.coinbase_url, "kraken": config.kraken_url}
+    if name == BINANCE:
+        return BinanceCandles(config.binance_url, config.patience)
+    urls = {"coinbase": config.coinbase_url, "kraken": config.kraken_url}
     setting = f"CRYPTO_PLATFORM_{name.upper()}_URL" if name in urls else ""
     return ExchangeCandles(name, urls.get(name), setting, config.patience)
 

@@ -1,7 +1,6 @@
 """alternative.me: the daily fear and greed index. Its use asks for attribution beside every display."""
 
 import math
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -12,7 +11,7 @@ from crypto_platform.core.provenance import Provenance, source_label
 from crypto_platform.errors import MalformedResponseError
 from crypto_platform.sources.base import SENTIMENT_COLUMNS, Fetched, Rejected
 from crypto_platform.sources.http import HttpClient, Patience
-from crypto_platform.sources.rows import MALFORMED, payload_text
+from crypto_platform.sources.rows import DUPLICATE, MALFORMED, payload_text
 from crypto_platform.tables import sentiment_data
 
 NAME: Final = "alternative.me"
@@ -44,10 +43,10 @@ class FearGreed:
 
 
 def _reaches(payload: Any, start: datetime) -> bool:
-    """Whether an answer's oldest row (the last one) is at or before `start`."""
+    """Whether an answer's oldest row is at or before `start`."""
     try:
-        return int(payload["data"][-1]["timestamp"]) <= start.timestamp()
-    except (KeyError, IndexError, TypeError, ValueError):
+        return min(_integer(row["timestamp"]) for row in payload["data"]) <= start.timestamp()
+    except (LookupError, TypeError, ValueError):
         return True  # malformed: `parse_fng` says so
 
 
@@ -70,8 +69,8 @@ def parse_fng(payload: Any, start: datetime, end: datetime, provenance: Provenan
     for row in rows:
         reason, read = _read(row)
         if read is not None:
-            day, *values = read
-            if not start <= day < end or days.setdefault(day, (*values,)) == (*values,):
+            day, values = read
+            if not start <= day < end or days.setdefault(day, values) == values:
                 continue
             reason = DUPLICATE  # another value for a day already read
         rejected.append(Rejected(label, sentiment_data.name, None, reason, payload_text(row)))
@@ -81,18 +80,24 @@ def parse_fng(payload: Any, start: datetime, end: datetime, provenance: Provenan
     return Fetched(frame, NAME, provenance, tuple(rejected))
 
 
-def _read(row: Any) -> tuple[str, tuple[datetime, int, str] | None]:
-    """Reason for refusing a row, or the row."""
-    if not isinstance(row, Mapping):
-        return MALFORMED, None
+def _read(row: Any) -> tuple[str, tuple[datetime, tuple[int, str]] | None]:
+    """Reason for refusing a row, or its day and values."""
     try:
-        day = datetime.fromtimestamp(int(row["timestamp"]), UTC)
-        value = int(row["value"])
-        words = str(row["value_classification"])
-    except (KeyError, TypeError, ValueError, OverflowError, OSError):
+        day = datetime.fromtimestamp(_integer(row["timestamp"]), UTC)
+        value, words = _integer(row["value"]), row["value_classification"]
+    except (LookupError, TypeError, ValueError, OverflowError, OSError):
+        return MALFORMED, None
+    if not isinstance(words, str) or not words:
         return MALFORMED, None
     if (day.hour, day.minute, day.second) != (0, 0, 0):
         return "off_grid", None
     if not 0 <= value <= 100:
         return "outside_0_to_100", None
-    return "", (day, value, words)
+    return "", (day, (value, words))
+
+
+def _integer(value: Any) -> int:
+    """An integer that comes as text, or as itself."""
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise TypeError(f"{value!r} is no integer")
+    return int(value)

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from threading import local
 from typing import Any, Final, NoReturn
-from urllib.parse import urlsplit
 
 import requests
 
@@ -19,7 +18,7 @@ from crypto_platform.errors import (
     SourceRefusedError,
     SourceUnavailableError,
 )
-from crypto_platform.sources.transport import BoundedSession, provenance_from, retry_after
+from crypto_platform.sources.transport import BoundedSession, provenance_from, retry_after, without_credentials
 
 QUOTED: Final = 200  # characters of a provider's own words that a message repeats
 KEY_REFUSALS: Final[Mapping[int, str]] = {
@@ -128,6 +127,7 @@ class HttpClient:
     ) -> None:
         self.provider = provider
         self._base_url = base_url.rstrip("/")
+        self._shown_url = without_credentials(self._base_url)
         self._url_setting = url_setting
         self._key_setting = key_setting
         self._key = key.strip() if key is not None else None
@@ -181,12 +181,6 @@ class HttpClient:
             else:
                 return payload, provenance
         raise AssertionError("unreachable: the last attempt returns or raises")
-
-    @property
-    def _shown_url(self) -> str:
-        """The base URL without a user name and password."""
-        parts = urlsplit(self._base_url)
-        return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
     def _attempt(self, path: str, params: Mapping[str, Any]) -> tuple[Any, Provenance]:
         if not hasattr(self._threads, "session"):

@@ -92,7 +92,9 @@ def check_hours(payload: Any) -> None:
         raise MalformedResponseError(f"{COINDESK} answered with {type(payload).__name__}, not an object")
     if error := payload.get("Err"):
         message = error.get("message", "") if isinstance(error, dict) else error
-        raise SourceRefusedError(f"{COINDESK} said: {str(message)[:QUOTED]}; check the symbol's `market` in the symbols file")
+        raise SourceRefusedError(
+            f"{COINDESK} said: {str(message)[:QUOTED]}; check the symbol's `market` in the symbols file"
+        )
     if not isinstance(payload.get("Data"), list):
         raise MalformedResponseError(f"{COINDESK} answered outside its contract: keys {sorted(payload)[:9]}")
 
@@ -134,9 +136,7 @@ class _IndexCandles:
                     f"{self.name} answered {symbol.name} with hours after the one asked for; older ones cannot be read"
                 )
             upper = int(oldest) - STEP
-        return candles_from(
-            gathered, symbol=symbol.name, vendor=self.name, provenance=provenance, start=start, end=end
-        )
+        return candles_from(gathered, symbol=symbol.name, vendor=self.name, provenance=provenance, start=start, end=end)
 
 
 class CryptoCompare(_IndexCandles):

@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping
 from io import BytesIO
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import requests
 import urllib3
@@ -107,3 +108,15 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         return urllib3.Retry().parse_retry_after(value)
     except urllib3.exceptions.InvalidHeader:
         return None
+
+
+def without_credentials(url: str) -> str:
+    """A URL as messages may show it.
+
+    Examples
+    --------
+    >>> without_credentials("https://me:secret@mirror.example:8443/data")
+    'https://mirror.example:8443/data'
+    """
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()

@@ -50,28 +50,26 @@ def scrambled(candles: pd.DataFrame, after: pd.Timestamp, seed: int) -> pd.DataF
 
 
 def assert_truncation_law(candles: pd.DataFrame, sentiment: pd.DataFrame, n_hours: int, seed: int) -> None:
-    """A row is the same when everything later is withheld, and when it is noise; a label, once it is resolved."""
+    """Rows are the same when everything later is withheld, and when it is noise; labels, once they are resolved."""
     whole = compute(candles, sentiment)
-    names = [*DEFAULT.features, *STATE]
-    rng = np.random.default_rng(seed)
-    present = candles["timestamp"].drop_duplicates().sort_values().to_numpy()
     assert whole["is_valid"].any()
-    for moment in pd.DatetimeIndex(rng.choice(present, n_hours, replace=False)):
-        for trial in (candles[candles["timestamp"] <= moment], scrambled(candles, moment, seed)):
-            known = sentiment[sentiment["known_at"] <= moment + HOUR]
-            seen = compute(trial, known)
-            seen = seen[seen["timestamp"] <= moment]
-            # A filled hour is one only once a candle has come after it.
-            settled = seen["timestamp"] <= seen["symbol"].map(
-                candles[candles["timestamp"] <= moment].groupby("symbol")["timestamp"].max()
-            )
-            seen = seen[settled]
-            then = whole.merge(seen[KEYS], on=KEYS)
-            assert_same(then, seen, names)
+    rng = np.random.default_rng(seed)
+    hours = whole.loc[whole["segment_hours"] == WARM_UP_ROWS, "timestamp"].drop_duplicates()
+    for moment in pd.DatetimeIndex(rng.choice(hours, n_hours, replace=False)):
+        past = candles[candles["timestamp"] <= moment]
+        newest = past.groupby("symbol")[
+            "timestamp"
+        ].max()  # an hour counts as filled only once a candle has come after it
+        emit_from = dict.fromkeys(newest.index, (moment - 60 * HOUR).to_pydatetime())
+        for trial in (past, scrambled(candles, moment, seed)):
+            seen = compute(trial, sentiment[sentiment["known_at"] <= moment + HOUR], emit_from=emit_from)
+            seen = seen[seen["timestamp"] <= seen["symbol"].map(newest)]
+            assert len(seen)
+            assert_same(whole.merge(seen[KEYS]), seen, [*DEFAULT.features, *STATE])
             for horizon in HORIZONS:
-                resolved = seen["timestamp"] + horizon * HOUR <= moment
-                ours = seen[resolved]
-                assert_same(whole.merge(ours[KEYS], on=KEYS), ours, [target_return(horizon), target_direction(horizon)])
+                resolved = seen[seen["timestamp"] + horizon * HOUR <= moment]
+                columns = [target_return(horizon), target_direction(horizon)]
+                assert_same(whole.merge(resolved[KEYS]), resolved, columns)
 
 
 def test_nothing_later_changes_a_row(dirty_candles: pd.DataFrame, daily_sentiment: pd.DataFrame) -> None:

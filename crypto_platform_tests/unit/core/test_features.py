@@ -101,9 +101,9 @@ def test_calendar_is_that_of_the_moment_of_use_in_utc(candles: pd.DataFrame) -> 
         used = frame["timestamp"] + HOUR
         np.testing.assert_allclose(values(frame, "hour_sin"), np.sin(2 * np.pi * used.dt.hour / 24), atol=1e-12)
         np.testing.assert_allclose(values(frame, "hour_cos"), np.cos(2 * np.pi * used.dt.hour / 24), atol=1e-12)
-        np.testing.assert_allclose(values(frame, "dow_sin"), np.sin(2 * np.pi * used.dt.dayofweek / 7), atol=1e-12)
-        np.testing.assert_allclose(values(frame, "dow_cos"), np.cos(2 * np.pi * used.dt.dayofweek / 7), atol=1e-12)
-        np.testing.assert_array_equal(values(frame, "is_weekend"), used.dt.dayofweek >= 5)
+        np.testing.assert_allclose(values(frame, "dow_sin"), np.sin(2 * np.pi * used.dt.day_of_week / 7), atol=1e-12)
+        np.testing.assert_allclose(values(frame, "dow_cos"), np.cos(2 * np.pi * used.dt.day_of_week / 7), atol=1e-12)
+        np.testing.assert_array_equal(values(frame, "is_weekend"), used.dt.day_of_week >= 5)
 
 
 def test_share_of_filled_hours(candles: pd.DataFrame) -> None:

@@ -1,5 +1,6 @@
 """The simulated market: equal scenarios are equal markets, candles are sound, and what was planted is there."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -59,6 +60,14 @@ def test_an_hour_does_not_depend_on_how_far_the_market_was_drawn(seed, steps):
         pd.testing.assert_frame_equal(part, whole[whole["timestamp"] < days(step)], check_exact=True)
         mood = by_and_by.sentiment(EPOCH, days(step))
         pd.testing.assert_frame_equal(mood, at_once.sentiment(EPOCH, days(120)).iloc[: len(mood)])
+
+
+def test_threads_that_read_at_once_see_the_same_market(btc):
+    market = SimulatedMarket(Scenario(1, EPOCH, SYMBOLS))
+    with ThreadPoolExecutor(8) as threads:
+        read = [threads.submit(market.candles, "BTC", EPOCH, days(364)) for _ in range(8)]
+    for candles in read:
+        pd.testing.assert_frame_equal(candles.result(), btc, check_exact=True)
 
 
 def test_a_symbol_does_not_depend_on_the_others(btc):
@@ -137,6 +146,13 @@ def test_the_edge_does_not_depend_on_the_size_of_the_moves(edge):
         assert abs(agree[large].mean() - agree[~large].mean()) < 4 * error
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_a_certain_edge_keeps_the_first_direction_for_good(seed):
+    """Over the borders of blocks, too."""
+    close = SimulatedMarket(Scenario(seed, EPOCH, ("BTC",), edge=0.5)).candles("BTC", EPOCH, days(90))["close"]
+    assert len(set(np.sign(close.diff().dropna())) - {0.0}) == 1
+
+
 def test_an_edge_leaves_symbols_correlated():
     def correlation(edge: float) -> float:
         market = SimulatedMarket(Scenario(11, EPOCH, SYMBOLS, edge=edge))
@@ -185,7 +201,15 @@ def test_sentiment_is_daily_banded_and_follows_past_returns(plain, btc):
     daily = np.log(btc.set_index("timestamp")["close"].resample("D").first().ffill())
     value = mood.set_index("timestamp")["value"]
     assert value.corr(daily.diff(10)) > 0.5
-    assert abs(value.corr(daily.diff().shift(-1))) < 0.2  # nothing of the day to come
+
+
+@pytest.mark.parametrize("day", [28, 40])
+def test_sentiment_knows_nothing_of_its_own_day(plain, day):
+    """A market turned wild at midnight shows in the next day's value at the earliest."""
+    wild = SimulatedMarket(Scenario(1, EPOCH, SYMBOLS, regime_change=RegimeChange(days(day), 40.0, 1.0)))
+    until = days(day + 0.5)
+    pd.testing.assert_frame_equal(wild.sentiment(EPOCH, until), plain.sentiment(EPOCH, until))
+    assert not wild.sentiment(until, days(60)).equals(plain.sentiment(until, days(60)))
 
 
 def test_it_says_what_it_is(plain):

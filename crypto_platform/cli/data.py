@@ -1,0 +1,198 @@
+"""Commands that run one step of the graph without Dagster, for scripts and for looking."""
+
+import json
+from datetime import timedelta
+
+import typer
+from sqlalchemy import select
+
+from crypto_platform.cli.shared import (
+    AsOf,
+    Json,
+    banner,
+    chosen,
+    console,
+    ensure_home,
+    moment,
+    platform,
+    print_report,
+    show,
+)
+from crypto_platform.symbols import select as select_symbols
+from crypto_platform.tables import latest_predictions
+
+Names = typer.Argument(None, help="Symbols; all followed ones without any.")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    for command in (collect, backfill, tick, train, forecasts, report, symbols):
+        app.command()(command)
+
+
+def collect(names: list[str] = Names, now: str = AsOf, as_json: bool = Json) -> None:
+    """Fetch market snapshots, closed candles and sentiment."""
+    from crypto_platform.operations import collect as operation
+
+    as_of = moment(now)
+    with platform() as p:
+        ensure_home(p.settings)
+        followed = select_symbols(p.settings.book, tuple(chosen(p.settings, names or [])))
+        history = timedelta(days=p.settings.history_days)
+        candles = operation.collect_candles(p.store, p.candle_sources, followed, as_of=as_of, history=history)
+        sentiment = operation.collect_sentiment(p.store, p.sentiment_source, as_of=as_of, history=history)
+        snapshots = operation.collect_market_data(p.store, p.snapshot_source, followed, as_of=as_of)
+        for done in (sentiment, snapshots, candles):
+            print_report(done, as_json=as_json)
+
+
+def backfill(
+    names: list[str] = Names,
+    days: int = typer.Option(365, min=1, max=10_000, help="Days of candles before now for symbols without any."),
+    now: str = AsOf,
+    as_json: bool = Json,
+) -> None:
+    """Fetch candles from `days` ago (or the listing) on for symbols that have none, and build their features."""
+    from crypto_platform.operations import build
+    from crypto_platform.operations import collect as operation
+
+    as_of = moment(now)
+    with platform() as p:
+        ensure_home(p.settings)
+        wanted = chosen(p.settings, names or [])
+        done = operation.collect_candles(
+            p.store,
+            p.candle_sources,
+            select_symbols(p.settings.book, tuple(wanted)),
+            as_of=as_of,
+            history=timedelta(days=days),
+        )
+        print_report(done, as_json=as_json)
+        print_report(build.build_features(p.store, wanted, as_of=as_of), as_json=as_json)
+
+
+def tick(names: list[str] = Names, now: str = AsOf, as_json: bool = Json) -> None:
+    """Do what an hour's tick does: candles, features, forecasts, outcomes."""
+    from crypto_platform.operations import build, predict, settle
+    from crypto_platform.operations import collect as operation
+
+    as_of = moment(now)
+    with platform() as p:
+        ensure_home(p.settings)
+        s, wanted = p.settings, chosen(p.settings, names or [])
+        reports = [
+            operation.collect_candles(
+                p.store,
+                p.candle_sources,
+                select_symbols(s.book, tuple(wanted)),
+                as_of=as_of,
+                history=timedelta(days=s.history_days),
+                settle=s.settle,
+            ),
+            build.build_features(p.store, wanted, as_of=as_of, settle=s.settle),
+            predict.predict(
+                p.store,
+                p.artifacts,
+                wanted,
+                as_of=as_of,
+                created_at=moment(None),
+                horizons=s.horizons,
+                rules=s.signal_rules,
+                expiry=timedelta(days=s.expiry_days),
+                settle=s.settle,
+            ),
+            settle.settle(p.store, wanted, as_of=as_of),
+        ]
+        for done in reports:
+            print_report(done, as_json=as_json)
+
+
+def train(names: list[str] = Names, now: str = AsOf, as_json: bool = Json) -> None:
+    """Train the four models of each symbol on its newest rows; the result serves from then on."""
+    from crypto_platform.operations import train as operation
+
+    as_of = moment(now)
+    with platform() as p:
+        ensure_home(p.settings)
+        s = p.settings
+        done = operation.train(
+            p.store,
+            p.artifacts,
+            chosen(s, names or []),
+            as_of=as_of,
+            horizons=s.horizons,
+            train_days=s.train_days,
+            parameters=p.parameters,
+            workers=s.workers,
+            reason="command line",
+        )
+        print_report(done, as_json=as_json)
+
+
+def forecasts(as_json: bool = Json) -> None:
+    """Latest forecast of each symbol and horizon."""
+    from crypto_platform.operations.provenance import provenance_of_store
+
+    with platform() as p:
+        rows = p.store.read(
+            select(latest_predictions).order_by(latest_predictions.c.symbol, latest_predictions.c.horizon)
+        )
+        if as_json:
+            console.print_json(json.dumps(rows.to_dict("records"), default=str))
+            return
+        if line := banner(provenance_of_store(p.store)):
+            console.print(line)
+        if rows.empty:
+            console.print("There are no forecasts yet: `crypto-platform tick` makes them once a model is trained.")
+            return
+        show_forecasts(rows.to_dict("records"))
+
+
+def show_forecasts(rows: list[dict]) -> None:  # type: ignore[type-arg]
+    """A table of forecasts, newest hour each."""
+    cells = [
+        [
+            row["symbol"],
+            f"{row['horizon']} h",
+            f"{row['prediction_timestamp']:%Y-%m-%d %H:%M}",
+            f"{row['current_price']:,.6g}",
+            None if row["prob_up"] is None or row["prob_up"] != row["prob_up"] else f"{row['prob_up']:.1%}",
+            row["signal"],
+            row["signal_before_costs"],
+            row["reason"],
+        ]
+        for row in rows
+    ]
+    columns = ("symbol", "horizon", "as of (UTC)", "price", "p(up)", "signal", "before costs", "why HOLD")
+    show("Latest forecasts", columns, cells)
+
+
+def report(now: str = AsOf) -> None:
+    """Write the monitoring report and the A/B report."""
+    from crypto_platform.operations import compare, monitor
+    from crypto_platform.operations import report as operation
+
+    as_of = moment(now)
+    with platform() as p:
+        ensure_home(p.settings)
+        names = chosen(p.settings, [])
+        monitor.collect_metrics(p.store, names, as_of=as_of)
+        for path, _ in (
+            operation.write_report(p.store, p.settings.reports_folder, as_of=as_of, symbols=names),
+            compare.write_report(p.store, p.settings.reports_folder, as_of=as_of),
+        ):
+            console.print(str(path))
+
+
+def symbols(as_json: bool = Json) -> None:
+    """Known symbols and which of them are followed."""
+    with platform() as p:
+        followed = {symbol.name for symbol in p.settings.followed}
+        rows = [
+            [s.name, s.title, s.coinpaprika, "followed" if s.name in followed else ""] for s in p.settings.book.values()
+        ]
+        if as_json:
+            keys = ("name", "title", "coinpaprika", "followed")
+            console.print_json(json.dumps([dict(zip(keys, row, strict=True)) for row in rows]))
+            return
+        show("Symbols", ("symbol", "name", "CoinPaprika id", ""), rows)

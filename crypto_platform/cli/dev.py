@@ -1,0 +1,88 @@
+"""`crypto-platform dev` and `replay`: the UI with its daemon, and the server that stands in for the APIs."""
+
+import os
+import signal
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import typer
+
+from crypto_platform import settings as configuration
+from crypto_platform.cli.market import DAYS, Choice, DataFolder, Edge, Live, Seed, served
+from crypto_platform.cli.shared import AsOf, console, ensure_home, moment
+
+CODE_LOCATION = "crypto_platform.definitions"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command()(dev)
+    app.command()(replay)
+
+
+def dev(
+    data: Path = DataFolder,
+    live: bool = Live,
+    port: int = typer.Option(3000, min=0, max=65_535, help="Port of the UI on the loopback interface."),
+    seed: int = Seed,
+    edge: float = Edge,
+) -> None:
+    """Bring up the Dagster UI and daemon on the demo's store, with the market ticking like live."""
+    from crypto_platform.cli.demo import TRAIN_DAYS
+    from crypto_platform.cli.stage import instance_home
+
+    now = datetime.now(UTC)
+    choice = Choice(data=data, live=live, seed=seed, edge=edge, days=DAYS)
+    home = choice.home(configuration.load().home / "demo", now)
+    settings = configuration.load(home=home, train_days=TRAIN_DAYS)
+    ensure_home(settings)
+    with served(choice, settings, now, speed=1) as (overrides, title):
+        variables = {"home": str(home.absolute()), "train_days": str(TRAIN_DAYS)} | overrides
+        environment = os.environ | {
+            configuration.PREFIX + name.upper(): ",".join(value) if isinstance(value, tuple) else str(value)
+            for name, value in variables.items()
+        }
+        environment["DAGSTER_HOME"] = str(instance_home(home))
+        console.print(f"Dagster on {title}: http://127.0.0.1:{port} (stop with Ctrl-C)")
+        command = [sys.executable, "-m", "dagster", "dev", "-m", CODE_LOCATION, "-h", "127.0.0.1", "-p", str(port)]
+        # A session of its own: `dagster dev` started otherwise may not hear a signal; ours are handed on to all of it.
+        with subprocess.Popen(command, env=environment, start_new_session=True) as process:  # noqa: S603
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, lambda *_: os.killpg(process.pid, signal.SIGTERM))
+            status = process.wait()
+    raise typer.Exit(0 if status in {0, -signal.SIGTERM, 128 + signal.SIGTERM} else status)
+
+
+def replay(
+    data: Path = DataFolder,
+    days: int = typer.Option(DAYS, min=1, max=10_000, help="Days of the simulated market before now."),
+    now: str = AsOf,
+    speed: float = typer.Option(1.0, min=0.0, max=100_000.0, help="Hours that pass in an hour; 0 stands still."),
+    host: str = typer.Option("127.0.0.1", help="Address to listen on."),
+    port: int = typer.Option(8080, min=0, max=65_535, help="Port to listen on; 0 takes a free one."),
+    faults: str = typer.Option("", help="Faults per endpoint, such as binance.klines=503x2,delay:5."),
+    seed: int = Seed,
+    edge: float = Edge,
+) -> None:
+    """Serve recorded or simulated history as the upstream APIs do."""
+    from crypto_platform.replay.clock import ReplayClock
+    from crypto_platform.replay.faults import Faults
+    from crypto_platform.replay.server import build_app, serve, vendor_urls
+
+    start = moment(now)
+    scripts = Faults.parse(faults) if faults else Faults()
+    choice = Choice(data=data, live=False, seed=seed, edge=edge, days=days)
+    base = configuration.load()
+    settings = configuration.load(home=choice.home(base.home / "replay", start))
+    if not data:
+        ensure_home(settings)
+    history = choice.history(settings, start)
+
+    def ready(url: str) -> None:
+        console.print(f"{history.title}\nas of {start:%Y-%m-%d %H:%M} UTC, speed {speed:g}")
+        for vendor, address in vendor_urls(url).items():
+            console.print(f"{configuration.PREFIX}{vendor.upper()}_URL={address}", soft_wrap=True)
+
+    serve(build_app(history, ReplayClock(start, speed), scripts, book=settings.book), host, port, ready)

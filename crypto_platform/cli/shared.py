@@ -1,0 +1,140 @@
+"""What several commands need: settings, the platform, and tables on a terminal."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from crypto_platform import settings as configuration
+from crypto_platform.core.provenance import Provenance
+from crypto_platform.errors import ConfigurationError, PlatformError
+from crypto_platform.operations.results import Report
+from crypto_platform.settings import Settings
+
+console = Console(highlight=False)
+
+AsOf = typer.Option(None, "--now", help="Fix the clock: an ISO time, such as 2026-01-31T12:05:00Z.")
+Json = typer.Option(False, "--json", help="Print JSON.")
+
+
+def moment(text: str | None) -> datetime:
+    """The instant a `--now` names, or the present.
+
+    Raises
+    ------
+    ConfigurationError
+        Not an ISO time, or without a time zone.
+    """
+    if text is None:
+        return datetime.now(UTC)
+    try:
+        parsed = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise ConfigurationError(f"--now {text!r} is no ISO time; write it like 2026-01-31T12:05:00Z") from error
+    if parsed.tzinfo is None:
+        raise ConfigurationError(f"--now {text!r} has no time zone; end it with Z for UTC")
+    return parsed.astimezone(UTC)
+
+
+@contextmanager
+def platform(clock: Any = None, **overrides: Any) -> Iterator[Any]:
+    """The platform of the environment's settings, closed at the end."""
+    from crypto_platform.defs.resources import Platform, SystemClock
+
+    opened = Platform(configuration.load(**overrides), clock or SystemClock())
+    try:
+        yield opened
+    finally:
+        opened.close()
+
+
+def ensure_home(settings: Settings) -> None:
+    """Create the home folder.
+
+    Raises
+    ------
+    ConfigurationError
+        It cannot be created or written.
+    """
+    try:
+        settings.home.mkdir(parents=True, exist_ok=True)
+        probe = settings.home / ".writable"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise ConfigurationError(
+            f"the home folder {settings.home} cannot be written ({error.strerror}); "
+            "set CRYPTO_PLATFORM_HOME to a folder that can"
+        ) from error
+
+
+def chosen(settings: Settings, names: Sequence[str]) -> list[str]:
+    """Symbols asked for, all followed ones without any.
+
+    Raises
+    ------
+    UnknownSymbolError, ConfigurationError
+        Unknown, or known but not followed.
+    """
+    followed = [symbol.name for symbol in settings.followed]
+    asked = [name.upper() for name in names]
+    for name in asked:
+        if name not in settings.book:
+            from crypto_platform.errors import UnknownSymbolError
+
+            raise UnknownSymbolError(name, tuple(settings.book))
+        if name not in followed:
+            raise ConfigurationError(f"{name} is not followed; add it to CRYPTO_PLATFORM_SYMBOLS")
+    return asked or followed
+
+
+def banner(provenance: Provenance | None) -> str:
+    """One line that says what data this is; empty for live data."""
+    if provenance is Provenance.SIMULATED:
+        return "[bold black on yellow] SIMULATED [/] every price here was generated; none of it happened"
+    if provenance is Provenance.RECORDED:
+        return "[bold black on cyan] RECORDED [/] real history, moved in time by whole weeks"
+    return ""
+
+
+def show(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """A table; None is a dash."""
+    table = Table(title=title, title_justify="left", title_style="bold", header_style="dim", box=None, pad_edge=False)
+    for name in columns:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*("–" if cell is None else str(cell) for cell in row))
+    console.print(table)
+
+
+def print_report(report: Report, *, as_json: bool = False) -> None:
+    """What an operation did, symbol by symbol.
+
+    Raises
+    ------
+    PlatformError
+        A symbol failed: the command must not exit 0.
+    """
+    rows = [
+        {"symbol": r.symbol, "rows": r.rows, "last": r.last and r.last.isoformat(), **dict(r.details), "error": r.error}
+        for r in report.results
+    ]
+    if as_json:
+        console.print_json(json.dumps(rows, default=str))
+    else:
+        cells = [
+            [r.symbol, r.rows, r.last and f"{r.last:%Y-%m-%d %H:%M}", r.error or _words(r.details)]
+            for r in report.results
+        ]
+        show(report.subject, ("symbol", "rows written", "up to (UTC)", ""), cells)
+    if report.failed:
+        raise PlatformError(f"{report.subject} failed for {', '.join(report.failed)}; the others are done")
+
+
+def _words(details: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key} {value}" for key, value in details.items() if value not in (None, "", 0))

@@ -1,0 +1,1 @@
+"""What is rendered from the declarations of the tables."""

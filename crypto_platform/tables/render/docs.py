@@ -1,0 +1,45 @@
+"""The data dictionary, as Markdown."""
+
+from sqlalchemy import Boolean, Double, Integer, MetaData, String, Text
+from sqlalchemy.types import JSON, TypeEngine
+
+from crypto_platform.tables.columns import UTCDateTime
+
+_TYPES: tuple[tuple[type[TypeEngine[object]] | type, str], ...] = (
+    (UTCDateTime, "instant"),
+    (Double, "double"),
+    (Boolean, "boolean"),
+    (Integer, "integer"),
+    (JSON, "document"),
+    (Text, "text"),
+    (String, "text"),
+)
+
+
+def data_dictionary(metadata: MetaData) -> str:
+    """Every table and column with type, unit and meaning.
+
+    Returns
+    -------
+    str
+        Markdown; tables in alphabetical order.
+    """
+    lines = [
+        "# Data dictionary",
+        "",
+        "Rendered from `crypto_platform/tables` by `crypto-platform docs`; edits here are lost.",
+        "Instants are UTC: `TIMESTAMPTZ` on Postgres, microseconds since 1970 on SQLite.",
+        "The view `latest_predictions` has the champion's newest row of `predictions` per symbol and horizon.",
+    ]
+    for table in sorted(metadata.tables.values(), key=lambda t: t.name):
+        grain = table.info.get("grain", "")
+        lines += ["", f"## {table.name}", "", f"{table.comment} Grain: {grain}.", ""]
+        lines += ["| column | type | unit | null | meaning |", "| --- | --- | --- | --- | --- |"]
+        for column in table.columns:
+            kind = next(name for base, name in _TYPES if isinstance(column.type, base))
+            key = " (key)" if column.primary_key else ""
+            null = "yes" if column.nullable else "no"
+            lines.append(
+                f"| `{column.name}`{key} | {kind} | {column.info.get('unit', '')} | {null} | {column.comment} |"
+            )
+    return "\n".join(lines) + "\n"
