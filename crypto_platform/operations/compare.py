@@ -175,7 +175,7 @@ def paired_summary(store: Warehouse, experiment: Experiment, as_of: datetime) ->
     )
     key = ["symbol", "prediction_timestamp"]
     a, b = (rows[rows["arm"] == arm].drop(columns="arm").set_index(key) for arm in ARMS)
-    pairs = a.join(b, lsuffix="_a", rsuffix="_b", how="inner").reset_index()
+    pairs = a.merge(b, left_index=True, right_index=True, suffixes=("_a", "_b")).reset_index()
     return {
         "test_name": experiment.test_name,
         "variant_a": experiment.variant_a,

@@ -30,6 +30,8 @@ _JUMP_CHANCE: Final = 0.002
 _JUMP_SIZE: Final = 4.0
 _MARKET_VOLATILITY: Final = 0.006
 _SIGNIFICANT: Final = 8
+_OUTAGES: Final = (0.65, 0.30, 0.05)  # chances of none, one and two in a block
+_OUTAGE_HOURS: Final = (0.46, 0.22, 0.14, 0.12, 0.03, 0.03)  # chances of 1 to 6 hours
 
 
 class Component(NamedTuple):
@@ -228,13 +230,14 @@ def _shocks(market: _Draws, draws: list[_Draws]) -> Array:
 def _outages(generator: np.random.Generator) -> tuple[Mask, Mask]:
     """Hours that were traded, and those right before an outage, when trading had stopped already.
 
-    None to two outages in a block, of 1 to 6 hours within a day, mostly at the hours of maintenance.
+    About one outage in ten weeks, of 1 to 6 hours within a day, mostly short and at the hours of maintenance: as often
+    and as long as those of a large exchange since 2020.
     """
     traded = np.ones(BLOCK_HOURS, dtype=bool)
-    for _ in range(generator.integers(0, 3)):
+    for _ in range(generator.choice(3, p=_OUTAGES)):
         day = 24 * int(generator.integers(0, BLOCK_HOURS // 24))
         first = day + int(generator.integers(2, 6) if generator.random() < 0.6 else generator.integers(1, 18))
-        traded[first : first + int(generator.integers(1, 7))] = False
+        traded[first : first + 1 + int(generator.choice(6, p=_OUTAGE_HOURS))] = False
     return traded, traded & np.append(~traded[1:], False)
 
 

@@ -87,7 +87,7 @@ predictions = Table(
     _signal("signal_before_costs", "The same rules without the cost term"),
     text("reason", "Why it is HOLD; NULL for BUY and SELL", nullable=True),
     probability("ensemble_agreement", "Share of the models' votes on the ensemble's side"),
-    count("ensemble_votes", "Models that voted"),
+    count("ensemble_votes", "Models that voted", nullable=True),
     number("expected_edge", "fraction", "(2 prob_up - 1) x mean |return| of the last 168 resolved hours"),
     number(
         "break_even_probability", "probability", "prob_up at which the expected edge pays the costs; above 1: never"

@@ -462,7 +462,7 @@ def upgrade() -> None:
             nullable=True,
             comment="Share of the models' votes on the ensemble's side",
         ),
-        sa.Column("ensemble_votes", sa.Integer(), nullable=False, comment="Models that voted"),
+        sa.Column("ensemble_votes", sa.Integer(), nullable=True, comment="Models that voted"),
         sa.Column(
             "expected_edge",
             sa.Double(),

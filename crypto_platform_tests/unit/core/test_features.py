@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from crypto_platform.core.features import DEFAULT, REGISTRY, FeatureSet, Inputs, compute
+from crypto_platform.core.features import DEFAULT, REGISTRY, WITHOUT_SENTIMENT, FeatureSet, Inputs, compute
 from crypto_platform.core.panel import build_panel
 
 HOUR = pd.Timedelta(hours=1)
@@ -23,20 +23,23 @@ def candles(walk: Callable[..., pd.DataFrame]) -> pd.DataFrame:
     return walk("BTC", 260, seed=7)
 
 
+def halted(candles: pd.DataFrame, price: float) -> pd.DataFrame:
+    """Nothing moves from hour 100 to 160."""
+    still = candles.index.isin(range(100, 161))
+    return candles.assign(**{c: candles[c].where(~still, price) for c in ("open", "high", "low", "close")})
+
+
 @pytest.fixture
 def flat(candles: pd.DataFrame) -> pd.DataFrame:
-    """Nothing moves from hour 100 to 160."""
-    price = candles.loc[99, "close"]
-    return candles.assign(
-        **{c: candles[c].where(~candles.index.isin(range(100, 161)), price) for c in ("open", "high", "low", "close")}
-    )
+    return halted(candles, candles.loc[99, "close"])
 
 
 @pytest.mark.parametrize(
     "name", ["cci_20", "stoch_k", "willr_14", "zscore_30", "autocorr_24", "mfi_14", "vol_ratio_7_30"]
 )
-def test_a_flat_window_has_no_value_rather_than_a_quotient_of_rounding_errors(flat: pd.DataFrame, name: str) -> None:
-    assert np.isnan(values(flat, name)[150])
+def test_a_flat_window_has_no_value_rather_than_a_quotient_of_rounding_errors(candles: pd.DataFrame, name: str) -> None:
+    for price in np.random.default_rng(4).uniform(50, 200, 20):
+        assert np.isnan(values(halted(candles, price), name)[150])
 
 
 @pytest.mark.parametrize(
@@ -112,14 +115,8 @@ def test_share_of_filled_hours(candles: pd.DataFrame) -> None:
 
 
 def _sentiment(rows: list[tuple[str, str, float]]) -> pd.DataFrame:
-    day, known, value = zip(*rows, strict=True)
-    return pd.DataFrame(
-        {
-            "timestamp": pd.to_datetime(day, utc=True),
-            "known_at": pd.to_datetime(known, utc=True),
-            "fear_greed_value": value,
-        }
-    )
+    frame = pd.DataFrame(rows, columns=["timestamp", "known_at", "fear_greed_value"])
+    return frame.assign(**{name: pd.to_datetime(frame[name], utc=True) for name in ("timestamp", "known_at")})
 
 
 def _fng_at(walk: Callable[..., pd.DataFrame], sentiment: pd.DataFrame, hour: str) -> float:
@@ -159,6 +156,16 @@ def test_order_of_sentiment_rows_does_not_matter(
     candles = walk("BTC", 600, seed=9)
     shuffled = daily_sentiment.sample(frac=1, random_state=1)
     pd.testing.assert_frame_equal(compute(candles, daily_sentiment), compute(candles, shuffled))
+
+
+def test_an_hour_from_a_fallback_source_is_computed_but_never_valid(walk: Callable[..., pd.DataFrame]) -> None:
+    candles = walk("BTC", 400, seed=9)
+    own = compute(candles, _sentiment([]), WITHOUT_SENTIMENT)
+    mixed = compute(candles.assign(is_fallback=candles.index == 380), _sentiment([]), WITHOUT_SENTIMENT)
+    assert own["is_valid"].iloc[336:].all()
+    assert np.flatnonzero(own["is_valid"] != mixed["is_valid"]).tolist() == [380]
+    names = list(WITHOUT_SENTIMENT.features)
+    pd.testing.assert_frame_equal(own[names], mixed[names])
 
 
 def test_no_candles_give_no_rows(walk: Callable[..., pd.DataFrame], daily_sentiment: pd.DataFrame) -> None:

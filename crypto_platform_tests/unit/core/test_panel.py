@@ -126,6 +126,12 @@ def test_symbols_do_not_touch_each_other(first: list[int], second: list[int]) ->
     assert segments(together) == segments(build_panel(a)) + segments(build_panel(b))
 
 
+def test_missing_hours_of_one_symbol_are_not_counted_for_another() -> None:
+    names = ("A", "B", "C")
+    frames = [candles([h for h in range(100) if h not in (50, 51, 60, 61)], name) for name in names]
+    assert len(build_panel(pd.concat(frames, ignore_index=True)).lengths) == len(names)
+
+
 def test_blocks_are_the_panel_again_and_narrow() -> None:
     panel = build_panel(candles([h for h in range(700) if h not in range(50, 60) and h not in range(90, 99)]))
     blocks = list(panel.blocks(cells=200))

@@ -144,7 +144,27 @@ def test_a_bad_folder_is_refused_with_the_file_and_the_cure(folder, raw, tmp_pat
     assert all(word in str(refusal.value) for word in words)
 
 
+@pytest.mark.parametrize(
+    ("spoil", "word"),
+    [
+        (lambda stamps: stamps.dt.tz_localize(None), "UTC"),
+        (lambda stamps: stamps[::-1].to_numpy(), "ascending"),
+        (lambda stamps: stamps.where(stamps.index != 7, stamps[6]), "each once"),
+        (lambda stamps: stamps + timedelta(minutes=1), "full hours"),
+    ],
+)
+def test_candles_without_a_clean_time_axis_are_refused(folder, raw, tmp_path, spoil, word):
+    (tmp_path / "ohlcv_1h").mkdir()
+    frame = raw["ETH"].assign(timestamp=spoil(raw["ETH"]["timestamp"]))
+    frame.to_parquet(tmp_path / "ohlcv_1h" / "ETH.parquet")
+    (tmp_path / "fear_greed.parquet").write_bytes((folder / "fear_greed.parquet").read_bytes())
+    with pytest.raises(ConfigurationError, match=word) as refusal:
+        RecordedHistory(tmp_path, NOW).candles("ETH", *EVER)
+    assert "ETH.parquet" in str(refusal.value)
+
+
 def test_the_real_folder_keeps_its_outages(recorded_data):
     candles = RecordedHistory(recorded_data, NOW).candles("BTC", *EVER)
     missing = candles["timestamp"].diff().div(pd.Timedelta(hours=1)).sub(1).dropna()
+    assert len(candles) == 55_740
     assert (missing.sum(), (missing > 0).sum(), missing.max()) == (128, 28, 33)
