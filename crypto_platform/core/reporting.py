@@ -14,6 +14,7 @@ from crypto_platform.core.accuracy import COIN, NO_EDGE, TOO_FEW, WORSE, Accurac
 from crypto_platform.core.hours import HOUR, closed_until
 from crypto_platform.core.metrics import BASELINE_PERSISTENCE, BASELINE_RATE
 from crypto_platform.core.provenance import Provenance
+from crypto_platform.core.retraining import ACCURACY_HOLDS, FEATURES_HAVE_NOT_DRIFTED, MODEL_IS_FRESH
 from crypto_platform.core.signals import Reason, Signal
 
 Key = tuple[str, int]  # symbol, horizon in hours
@@ -34,6 +35,13 @@ REASONS: Final[Mapping[str, str]] = {
     Reason.FEATURES_MISSING: "Some model inputs have no value.",
     Reason.WARMING_UP: "Not enough unbroken history yet.",
     Reason.NO_MODEL: "No model has been trained yet.",
+}
+
+# A reason of a retrain decision opens with the statement that failed; people read what failed instead.
+FAILED: Final[Mapping[str, str]] = {
+    ACCURACY_HOLDS: "Accuracy",
+    FEATURES_HAVE_NOT_DRIFTED: "Drift",
+    MODEL_IS_FRESH: "Model age",
 }
 
 
@@ -288,7 +296,7 @@ def retrain_verdicts(decisions: pd.DataFrame, keys: Sequence[Key]) -> tuple[Retr
             decided_at=newest[key].decision_time.to_pydatetime(),
             should_retrain=bool(newest[key].should_retrain),
             policy=newest[key].policy,
-            reasons=tuple(newest[key].reasons),
+            reasons=tuple(_failure(reason) for reason in newest[key].reasons),
             result=newest[key].result,
         )
         for key in keys
@@ -314,3 +322,8 @@ def _words(reason: str | None) -> str:
     if reason is None:
         return ""
     return REASONS.get(reason, reason.replace("_", " "))
+
+
+def _failure(reason: str) -> str:
+    statement, separator, message = reason.partition(": ")
+    return f"{FAILED[statement]}: {message}" if separator and statement in FAILED else reason

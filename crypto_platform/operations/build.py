@@ -94,8 +94,7 @@ def _build_chunk(
             sentiment_data.c.known_at <= as_of, sentiment_data.c.timestamp >= first - SENTIMENT_LOOKBACK
         )
     )
-    computed = science.compute(candles, sentiment, feature_set).assign(feature_set_hash=feature_set.hash)
-    computed = computed[computed["timestamp"] >= computed["symbol"].map(plan)]
+    computed = science.compute(candles, sentiment, feature_set, plan).assign(feature_set_hash=feature_set.hash)
 
     results = {}
     for symbol, rows in computed.groupby("symbol", sort=False):

@@ -139,7 +139,7 @@ def _probabilities(forecasts: pd.DataFrame) -> list[Spec]:
     for name, truth, symbol, color in OUTCOMES:
         correct = forecasts["correct"]
         chosen = correct.isna() if truth is None else correct.notna() & (correct == truth)
-        drawn.append({**_markers(forecasts[chosen], "prob_up", 4, name, symbol, color, size=6), "yaxis": "y2"})
+        drawn.append({**_markers(forecasts[chosen], "prob_up", 4, name, symbol, color, size=7), "yaxis": "y2"})
     return drawn
 
 

@@ -18,6 +18,7 @@ TEMPLATE: Final = "monitoring_report.html.j2"
 FIGURE_ID: Final = "price-and-forecasts"  # fixed, so that the same store gives the same bytes
 UNKNOWN: Final = "–"
 BAR_FROM, BAR_TO = 0.25, 0.75  # ends of the drawn accuracy axis; hourly accuracies lie well inside
+WINDOW_TITLES: Final = {"24h": "24 hours", "7d": "7 days", "30d": "30 days"}
 MODEL_TITLES: Final = {
     ENSEMBLE: "ensemble (serves)",
     **{name: name.replace("_", " ") for name in (*CLASSIFIERS, REGRESSOR)},
@@ -47,7 +48,8 @@ def render(report: MonitoringReport, figure: dict[str, Any]) -> str:
             attribution=ATTRIBUTION,
             fresh_minutes=FRESH.total_seconds() / 60,
             model_titles=MODEL_TITLES,
-            models=(ENSEMBLE, *CLASSIFIERS, BASELINE_RATE, BASELINE_PERSISTENCE),
+            window_titles=WINDOW_TITLES,
+        models=(ENSEMBLE, *CLASSIFIERS, BASELINE_RATE, BASELINE_PERSISTENCE),
             baselines=(BASELINE_RATE, BASELINE_PERSISTENCE),
             ensemble=ENSEMBLE,
             coin=COIN,
@@ -84,7 +86,7 @@ def percent(value: float | None, digits: int = 1) -> str:
     >>> percent(0.5234), percent(None)
     ('52.3 %', '–')
     """
-    return UNKNOWN if value is None else f"{value:.{digits}%}".replace("%", " %")
+    return UNKNOWN if value is None else f"{value:.{digits}%}".replace("%", " %").replace("-", "−")
 
 
 def price(value: float | None) -> str:

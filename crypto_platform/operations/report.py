@@ -209,7 +209,7 @@ def summary_markdown(summary: Mapping[str, Any]) -> str:
     ]
     for row in summary["rows"]:
         scored = row["accuracy_7d"]
-        interval = f" ({page.percent(scored['lower'], 0)} to {page.percent(scored['upper'], 0)})" if scored["n"] else ""
+        interval = f" ({page.percent(scored['lower'])} to {page.percent(scored['upper'])})" if scored["n"] else ""
         cells = (
             row["symbol"],
             f"{row['horizon']} h",

@@ -252,7 +252,7 @@ def test_report_shows_every_symbol_and_says_simulated(store: Warehouse, tmp_path
     assert "Extreme Fear" in page.text
     assert "no edge shown" in page.text
     assert "undecided" in page.text  # the A/B verdict
-    assert "features have not drifted: largest mean shift 0.41 SD" in page.text
+    assert "Drift: largest mean shift 0.41 SD" in page.text
 
 
 @pytest.mark.parametrize("filled", [True, False])

@@ -9,6 +9,7 @@ from crypto_platform.core import reporting
 from crypto_platform.core.accuracy import NO_EDGE, TOO_FEW, WORSE
 from crypto_platform.core.metrics import BASELINE_RATE
 from crypto_platform.core.reporting import ModelScore, WalkForwardScores
+from crypto_platform.core.retraining import FINDINGS
 from crypto_platform.core.signals import ENSEMBLE, Reason
 
 AS_OF = datetime(2026, 3, 2, 12, 10, tzinfo=UTC)
@@ -37,6 +38,10 @@ def forecasts(hours: int, **columns: object) -> pd.DataFrame:
 def test_every_reason_has_words() -> None:
     assert set(reporting.REASONS) == set(Reason)
     assert all(words.endswith(".") and "_" not in words for words in reporting.REASONS.values())
+
+
+def test_every_failed_statement_is_named_by_what_failed() -> None:
+    assert set(reporting.FAILED) == set(FINDINGS)
 
 
 def test_windows_count_the_hours_they_name() -> None:

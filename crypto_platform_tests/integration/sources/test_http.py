@@ -1,0 +1,283 @@
+"""Transport: one retry layer, an end in bytes and time, no redirects, and keys that nobody sees."""
+
+import gzip
+import json
+import logging
+import socket
+import threading
+import traceback
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import pytest
+
+from crypto_platform.core.provenance import Provenance
+from crypto_platform.errors import MalformedResponseError, SourceRefusedError, SourceUnavailableError
+from crypto_platform.sources import transport
+from crypto_platform.sources.http import HttpClient, NotFoundError, Patience
+
+KEY = "k3y-n0b0dy-may-see"
+
+
+@pytest.fixture
+def client(server, patience) -> HttpClient:
+    return HttpClient(
+        provider="vendor",
+        base_url=server.url + "/",
+        url_setting="THE_URL",
+        key_setting="THE_KEY",
+        key=KEY,
+        patience=patience,
+    )
+
+
+def test_an_answer_is_its_json(client, server, answer):
+    server.script(answer({"a": 1}))
+    assert client.get_json("/x", {"q": "1"}) == ({"a": 1}, Provenance.LIVE)
+    assert (server.asked[0].path, server.asked[0].query) == ("/x", {"q": "1"})
+
+
+@pytest.mark.parametrize(("said", "meant"), [("simulated", Provenance.SIMULATED), ("recorded", Provenance.RECORDED)])
+def test_provenance_comes_from_the_header(client, server, answer, said, meant):
+    server.script(answer({}, headers={"x-market-data": said}))
+    assert client.get_json("/x")[1] is meant
+
+
+def test_an_unknown_provenance_is_not_taken_for_live(client, server, answer):
+    server.script(answer({}, headers={"X-Market-Data": "invented"}))
+    with pytest.raises(MalformedResponseError, match="invented"):
+        client.get_json("/x")
+
+
+@pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
+def test_a_passing_failure_is_asked_again(client, server, answer, waits, status):
+    server.script(answer(b"<html>", status), answer({"a": 1}))
+    assert client.get_json("/x")[0] == {"a": 1}
+    assert len(waits) == 1
+
+
+def test_retry_after_is_waited_for(client, server, answer, waits):
+    server.script(answer({}, 429, {"Retry-After": "7"}), answer({}))
+    client.get_json("/x")
+    assert waits == [7.0]
+
+
+def test_retry_after_may_be_a_date(client, server, answer, waits):
+    soon = format_datetime(datetime.now(UTC) + timedelta(seconds=15), usegmt=True)
+    server.script(answer({}, 503, {"Retry-After": soon}), answer({}))
+    client.get_json("/x")
+    assert 5 < waits[0] <= 15
+
+
+@pytest.mark.parametrize("asked", ["86400", "soon", "-1"])
+def test_retry_after_is_capped_and_nonsense_ignored(client, server, answer, waits, asked):
+    server.script(answer({}, 429, {"Retry-After": asked}), answer({}))
+    client.get_json("/x")
+    assert 0 < waits[0] <= client.patience.longest_wait
+
+
+def test_waits_grow_with_jitter_up_to_the_cap():
+    waits: list[float] = []
+    patience = Patience(sleep=waits.append)
+    for attempt in range(12):
+        patience.wait(attempt, None)
+    for attempt, wait in enumerate(waits):
+        nominal = patience.backoff * 2**attempt
+        assert min(nominal * 0.5, patience.longest_wait) <= wait <= min(nominal * 1.5, patience.longest_wait)
+
+
+def test_attempts_are_bounded_and_the_message_names_provider_address_and_setting(client, server, answer, waits):
+    server.script(answer({}, 503))
+    with pytest.raises(SourceUnavailableError, match=r"vendor .*127\.0\.0\.1.*THE_URL"):
+        client.get_json("/x")
+    assert (len(server.asked), len(waits)) == (3, 2)
+
+
+def test_one_attempt_means_no_retry(server, answer, waits):
+    client = HttpClient(
+        provider="vendor", base_url=server.url, url_setting="U", patience=Patience(attempts=1, sleep=waits.append)
+    )
+    server.script(answer({}, 500))
+    with pytest.raises(SourceUnavailableError):
+        client.get_json("/x")
+    assert (len(server.asked), waits) == (1, [])
+
+
+@pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 451])
+def test_a_refusal_is_not_asked_again(client, server, answer, status):
+    server.script(answer({"error": "their own words"}, status))
+    with pytest.raises(SourceRefusedError, match=f"vendor said {status}.*their own words"):
+        client.get_json("/x")
+    assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize("status", [401, 402, 403])
+def test_a_refusal_of_the_key_names_its_setting(client, server, answer, status):
+    server.script(answer({"Data": {}, "Err": {"type": 2, "message": "API key required"}}, status))
+    with pytest.raises(SourceRefusedError, match=r"API key required.*THE_KEY"):
+        client.get_json("/x")
+
+
+def test_404_carries_what_the_provider_said(client, server, answer):
+    server.script(answer({"error": "id not found"}, 404, {"X-Market-Data": "recorded"}))
+    with pytest.raises(NotFoundError) as caught:
+        client.get_json("/x")
+    assert caught.value.payload == {"error": "id not found"}
+    assert caught.value.provenance is Provenance.RECORDED
+
+
+def test_a_404_in_plain_text_carries_nothing(client, server, answer):
+    server.script(answer(b"404 page not found", 404))
+    with pytest.raises(NotFoundError) as caught:
+        client.get_json("/x")
+    assert caught.value.payload is None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"{", b"<html>", b'{"a": NaN}', b'{"a": Infinity}', b'{"a": -Infinity}', b"\xff\xfe\x00", b"[" * 100_000],
+)
+def test_what_is_no_json_is_malformed(client, server, answer, body):
+    server.script(answer(body))
+    with pytest.raises(MalformedResponseError, match="not JSON"):
+        client.get_json("/x")
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_redirects_are_not_followed(client, server, answer, status):
+    server.script(answer(b"", status, {"Location": server.url + "/elsewhere"}))
+    with pytest.raises(MalformedResponseError, match="redirect"):
+        client.get_json("/x")
+    assert [asked.path for asked in server.asked] == ["/x"]
+
+
+def test_a_slow_drip_ends_at_the_deadline(server, answer):
+    over = threading.Event()
+
+    def drip():
+        for _ in range(100):  # ends by itself, with a good answer, should the deadline not hold
+            if over.wait(0.05):
+                return
+            yield b" "
+
+    client = HttpClient(
+        provider="vendor", base_url=server.url, url_setting="U", patience=Patience(timeout=5, deadline=0.2, attempts=1)
+    )
+    server.script(answer({"a": 1}, drip=drip()))
+    try:
+        with pytest.raises(SourceUnavailableError, match="ReadTimeout"):
+            client.get_json("/x")
+    finally:
+        over.set()
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_body_beyond_the_cap_is_refused(client, server, answer, monkeypatch, packed):
+    monkeypatch.setattr(transport, "BYTE_CAP", 10_000)
+    body = json.dumps("x" * 100_000).encode()
+    server.script(answer(gzip.compress(body), headers={"Content-Encoding": "gzip"}) if packed else answer(body))
+    with pytest.raises(MalformedResponseError, match="Unreadable"):
+        client.get_json("/x")
+
+
+def test_compressed_answers_are_read(client, server, answer):
+    server.script(answer(gzip.compress(b'{"a": 1}'), headers={"Content-Encoding": "gzip"}))
+    assert client.get_json("/x")[0] == {"a": 1}
+
+
+def test_a_body_that_is_not_compressed_as_said_is_malformed(client, server, answer):
+    server.script(answer(b'{"a": 1}', headers={"Content-Encoding": "gzip"}))
+    with pytest.raises(MalformedResponseError, match="Unreadable"):
+        client.get_json("/x")
+
+
+def test_a_dropped_connection_is_asked_again(client, server, answer):
+    server.script(answer(drop=True), answer({"a": 1}))
+    assert client.get_json("/x")[0] == {"a": 1}
+
+
+def test_a_body_that_breaks_off_is_asked_again(client, server, answer):
+    cut = answer(b'{"a":', headers={"Content-Length": "8", "Connection": "close"})
+    server.script(cut, answer({"a": 1}))
+    assert client.get_json("/x")[0] == {"a": 1}
+
+
+def test_chunked_answers_are_read(client, server, answer):
+    chunked = b'5\r\n{"a":\r\n3\r\n 1}\r\n0\r\n\r\n'
+    server.script(answer(chunked, headers={"Transfer-Encoding": "chunked"}))
+    assert client.get_json("/x")[0] == {"a": 1}
+
+
+def test_nobody_there_is_unavailable(patience):
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}"
+    client = HttpClient(provider="vendor", base_url=url, url_setting="THE_URL", patience=patience)
+    with pytest.raises(SourceUnavailableError, match="THE_URL"):
+        client.get_json("/x")
+
+
+def test_connections_are_kept(client, server, answer):
+    server.script(answer({}))
+    for _ in range(3):
+        client.get_json("/x")
+    assert len({asked.client for asked in server.asked}) == 1
+
+
+def test_threads_share_a_client(client, server, answer):
+    server.answer = lambda asked: answer({"i": asked.query["i"]})
+    got: list[str] = []
+    threads = [
+        threading.Thread(target=lambda i=i: got.append(client.get_json("/x", {"i": i})[0]["i"])) for i in range(16)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(map(int, got)) == list(range(16))
+
+
+def test_the_key_travels_in_the_header_alone(client, server, answer):
+    server.script(answer({}))
+    client.get_json("/x", {"q": 1})
+    assert server.asked[0].headers["Authorization"] == KEY
+    assert KEY not in server.asked[0].raw
+
+
+def test_a_netrc_file_does_not_replace_the_key(client, server, answer, tmp_path, monkeypatch):
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login someone password else\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    server.script(answer({}))
+    client.get_json("/x")
+    assert server.asked[0].headers["Authorization"] == KEY
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        {"status": 401, "body": {"error": f"{KEY} is no key"}},
+        {"status": 404, "body": {"error": f"{KEY} is no key"}},
+        {"status": 503, "body": KEY.encode()},
+        {"status": 302, "headers": {"Location": f"http://127.0.0.1:1/{KEY}"}},
+        {"body": f"you sent {KEY}".encode()},
+        {"drop": True},
+    ],
+)
+def test_the_key_is_in_no_error_and_no_log(client, server, answer, caplog, reply):
+    server.script(answer(**reply))
+    with caplog.at_level(logging.DEBUG), pytest.raises(Exception) as caught:  # noqa: PT011
+        client.get_json("/x")
+    assert KEY not in "".join(traceback.format_exception(caught.value))
+    assert KEY not in caplog.text
+    assert KEY not in repr(client)
+
+
+def test_a_password_in_the_address_is_not_shown(patience):
+    client = HttpClient(
+        provider="vendor", base_url="http://me:s3cret@127.0.0.1:1/data", url_setting="U", patience=patience
+    )
+    with pytest.raises(SourceUnavailableError) as caught:
+        client.get_json("/x")
+    assert "s3cret" not in str(caught.value)
+    assert "127.0.0.1:1/data/x" in str(caught.value)
