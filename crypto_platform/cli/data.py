@@ -154,7 +154,7 @@ def show_forecasts(rows: list[dict]) -> None:  # type: ignore[type-arg]
         [
             row["symbol"],
             f"{row['horizon']} h",
-            f"{row['prediction_timestamp']:%Y-%m-%d %H:%M}",
+            f"{row['prediction_timestamp']:%m-%d %H:%M}",
             f"{row['current_price']:,.6g}",
             None if row["prob_up"] is None or row["prob_up"] != row["prob_up"] else f"{row['prob_up']:.1%}",
             row["signal"],
@@ -178,7 +178,9 @@ def report(now: str = AsOf) -> None:
         names = chosen(p.settings, [])
         monitor.collect_metrics(p.store, names, as_of=as_of)
         for path, _ in (
-            operation.write_report(p.store, p.settings.reports_folder, as_of=as_of, symbols=names),
+            operation.write_report(
+                p.store, p.settings.reports_folder, as_of=as_of, symbols=names, rules=p.settings.signal_rules
+            ),
             compare.write_report(p.store, p.settings.reports_folder, as_of=as_of),
         ):
             console.print(str(path))

@@ -16,7 +16,10 @@ from crypto_platform.errors import ConfigurationError, PlatformError
 from crypto_platform.operations.results import Report
 from crypto_platform.settings import Settings
 
+WIDTH = 130  # of output that goes to no terminal
 console = Console(highlight=False)
+if not console.is_terminal:
+    console = Console(highlight=False, width=WIDTH)
 
 AsOf = typer.Option(None, "--now", help="Fix the clock: an ISO time, such as 2026-01-31T12:05:00Z.")
 Json = typer.Option(False, "--json", help="Print JSON.")

@@ -49,7 +49,7 @@ def render(report: MonitoringReport, figure: dict[str, Any]) -> str:
             fresh_minutes=FRESH.total_seconds() / 60,
             model_titles=MODEL_TITLES,
             window_titles=WINDOW_TITLES,
-        models=(ENSEMBLE, *CLASSIFIERS, BASELINE_RATE, BASELINE_PERSISTENCE),
+            models=(ENSEMBLE, *CLASSIFIERS, BASELINE_RATE, BASELINE_PERSISTENCE),
             baselines=(BASELINE_RATE, BASELINE_PERSISTENCE),
             ensemble=ENSEMBLE,
             coin=COIN,

@@ -108,6 +108,7 @@ def build(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
             platform.settings.reports_folder,
             as_of=platform.as_of(context.run.tags),
             symbols=[symbol.name for symbol in platform.settings.followed],
+            rules=platform.settings.signal_rules,
         )
         metadata: dict[str, Any] = {
             "path": dg.MetadataValue.path(str(path.absolute())),

@@ -330,10 +330,8 @@ def test_an_exchange_does_not_redirect_us(server, answer, patience, btc):
     assert {asked.path for asked in server.asked} == {"/api/v3/klines"}
 
 
-def test_rows_of_nan_are_quarantined(server, answer, patience, btc):
-    hour = LAST - HOUR
-    row = f'[[{hour}000, NaN, "1", "1", "1", "1", 0, "1", 1, "0", "0", "0"]]'
-    server.script(answer(row.encode()))
+def test_a_price_that_is_no_number_is_quarantined(server, answer, patience, btc):
+    server.script(answer([[(LAST - HOUR) * 1000, "NaN", "1", "1", "1", "1", 0, "1", 1, "0", "0", "0"]]))
     fetched = BinanceCandles(server.url, patience).fetch_candles(btc, END - timedelta(hours=1), END)
     assert fetched.rows.empty
     assert [r.reason for r in fetched.rejected] == ["malformed"]
