@@ -17,13 +17,15 @@ RUN groupadd --gid 10001 crypto \
   && useradd --uid 10001 --gid crypto --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin crypto \
   # Volumes take over the owner of the folder they are mounted on.
   && install -d -o crypto -g crypto \
-    /var/lib/crypto_platform /var/lib/crypto_platform/dagster /var/lib/crypto_platform/reports
+    /var/lib/crypto_platform /var/lib/crypto_platform/dagster /var/lib/crypto_platform/reports \
+    # Dagster makes a folder or two beside its configuration.
+    /opt/dagster
 COPY --from=build /opt/venv /opt/venv
-COPY dagster.yaml /etc/dagster/dagster.yaml
-COPY deploy/workspace.yaml /etc/dagster/workspace.yaml
+COPY dagster.yaml /opt/dagster/dagster.yaml
+COPY deploy/workspace.yaml /opt/dagster/workspace.yaml
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
-    DAGSTER_HOME=/etc/dagster \
+    DAGSTER_HOME=/opt/dagster \
     CRYPTO_PLATFORM_HOME=/var/lib/crypto_platform
 WORKDIR /var/lib/crypto_platform
 USER 10001:10001
