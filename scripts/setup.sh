@@ -34,7 +34,8 @@ find_python() {
   if [ -n "$without_venv" ]; then
     fail "$without_venv lacks the venv module; install it (Debian: apt install $without_venv-venv), or install uv"
   fi
-  fail "no Python 3.11, 3.12 or 3.13 found on PATH; install one of them (found: $(python3 --version 2>&1 || echo none))"
+  found=$(python3 --version 2>/dev/null) || found='no python3 that runs'
+  fail "no Python 3.11, 3.12 or 3.13 found on PATH ($found); install one of them"
 }
 
 if [ -e "$venv" ] && ! supported "$venv/bin/python"; then

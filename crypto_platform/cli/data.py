@@ -1,7 +1,9 @@
 """Commands that run one step of the graph without Dagster, for scripts and for looking."""
 
 import json
+from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 
 import typer
 from sqlalchemy import select
@@ -9,7 +11,7 @@ from sqlalchemy import select
 from crypto_platform.cli.shared import (
     AsOf,
     Json,
-    banner,
+    announce,
     chosen,
     console,
     ensure_home,
@@ -18,6 +20,7 @@ from crypto_platform.cli.shared import (
     print_report,
     show,
 )
+from crypto_platform.operations.results import Report
 from crypto_platform.symbols import select as select_symbols
 from crypto_platform.tables import latest_predictions
 
@@ -42,8 +45,7 @@ def collect(names: list[str] = Names, now: str = AsOf, as_json: bool = Json) -> 
         candles = operation.collect_candles(p.store, p.candle_sources, followed, as_of=as_of, history=history)
         sentiment = operation.collect_sentiment(p.store, p.sentiment_source, as_of=as_of, history=history)
         snapshots = operation.collect_market_data(p.store, p.snapshot_source, followed, as_of=as_of)
-        for done in (sentiment, snapshots, candles):
-            print_report(done, as_json=as_json)
+        _print(p, (sentiment, snapshots, candles), as_json=as_json)
 
 
 def backfill(
@@ -67,8 +69,7 @@ def backfill(
             as_of=as_of,
             history=timedelta(days=days),
         )
-        print_report(done, as_json=as_json)
-        print_report(build.build_features(p.store, wanted, as_of=as_of), as_json=as_json)
+        _print(p, (done, build.build_features(p.store, wanted, as_of=as_of)), as_json=as_json)
 
 
 def tick(names: list[str] = Names, now: str = AsOf, as_json: bool = Json) -> None:
@@ -103,8 +104,7 @@ def tick(names: list[str] = Names, now: str = AsOf, as_json: bool = Json) -> Non
             ),
             settle.settle(p.store, wanted, as_of=as_of),
         ]
-        for done in reports:
-            print_report(done, as_json=as_json)
+        _print(p, reports, as_json=as_json)
 
 
 def train(names: list[str] = Names, now: str = AsOf, as_json: bool = Json) -> None:
@@ -126,13 +126,18 @@ def train(names: list[str] = Names, now: str = AsOf, as_json: bool = Json) -> No
             workers=s.workers,
             reason="command line",
         )
+        _print(p, (done,), as_json=as_json)
+
+
+def _print(opened: Any, reports: Sequence[Report], *, as_json: bool) -> None:
+    if not as_json:
+        announce(opened)
+    for done in reports:
         print_report(done, as_json=as_json)
 
 
 def forecasts(as_json: bool = Json) -> None:
     """Latest forecast of each symbol and horizon."""
-    from crypto_platform.operations.provenance import provenance_of_store
-
     with platform() as p:
         rows = p.store.read(
             select(latest_predictions).order_by(latest_predictions.c.symbol, latest_predictions.c.horizon)
@@ -140,8 +145,7 @@ def forecasts(as_json: bool = Json) -> None:
         if as_json:
             console.print_json(json.dumps(rows.to_dict("records"), default=str))
             return
-        if line := banner(provenance_of_store(p.store)):
-            console.print(line)
+        announce(p)
         if rows.empty:
             console.print("There are no forecasts yet: `crypto-platform tick` makes them once a model is trained.")
             return

@@ -12,7 +12,7 @@ import typer
 from crypto_platform import settings as configuration
 from crypto_platform.cli import summary
 from crypto_platform.cli.market import DAYS, Choice, DataFolder, Edge, Live, Seed, served
-from crypto_platform.cli.shared import AsOf, banner, console, ensure_home, moment
+from crypto_platform.cli.shared import AsOf, announce, console, ensure_home, moment
 from crypto_platform.core.hours import HOUR, floor_hour
 
 TRAIN_DAYS = 30
@@ -35,7 +35,6 @@ def demo(
     """Run the whole graph, offline on a simulated market, and end with a summary and a report."""
     from crypto_platform.cli.stage import Stage
     from crypto_platform.defs.resources import Platform, SimulatedClock
-    from crypto_platform.operations.provenance import provenance_of_store
 
     as_of = moment(now)
     choice = Choice(data=data, live=live, seed=seed, edge=edge, days=days)
@@ -52,8 +51,8 @@ def demo(
         stage = Stage(platform)
         try:
             _run(stage, platform, as_of)
-            if line := banner(provenance_of_store(platform.store)):
-                console.print(f"\n{line}")
+            console.print()
+            announce(platform)
             summary.print_summary(platform, as_of)
         finally:
             stage.close()
@@ -90,7 +89,7 @@ def _run(stage: Any, platform: Any, as_of: datetime) -> None:
     )
     flagged = [s for s in symbols if any(d.should_retrain for (name, _), d in verdicts.items() if name == s)]
     if flagged:
-        with _progress(f"retrain {', '.join(flagged)} (as the sensor would)"):
+        with _progress(f"retrain {len(flagged)} of {len(symbols)}, as the sensor would"):
             for part in _contiguous(flagged, symbols):
                 stage.run(jobs.TRAIN, part, present, _training("retrain decision"))
     with _progress("measure and write the report"):

@@ -5,7 +5,7 @@ import json
 import typer
 from sqlalchemy import select
 
-from crypto_platform.cli.shared import Json, console, moment, platform, show
+from crypto_platform.cli.shared import Json, announce, console, moment, platform, show
 from crypto_platform.errors import ConfigurationError
 from crypto_platform.tables import model_metrics, model_versions
 
@@ -31,6 +31,7 @@ def list_models(as_json: bool = Json) -> None:
             records = rows.assign(champion=rows["version"].isin(serving)).to_dict("records")
             console.print_json(json.dumps(records, default=str))
             return
+        announce(p)
         cells = [
             [
                 row.symbol,
@@ -60,6 +61,7 @@ def show_model(version: str, as_json: bool = Json) -> None:
         if as_json:
             console.print_json(json.dumps(rows.to_dict("records"), default=str))
             return
+        announce(p)
         cells = [
             [
                 row.model_name,

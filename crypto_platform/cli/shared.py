@@ -105,6 +105,14 @@ def banner(provenance: Provenance | None) -> str:
     return ""
 
 
+def announce(opened: Any) -> None:
+    """Say first what data this is."""
+    from crypto_platform.operations.provenance import provenance_of_store
+
+    if line := banner(provenance_of_store(opened.store)):
+        console.print(line)
+
+
 def show(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """A table; None is a dash."""
     table = Table(title=title, title_justify="left", title_style="bold", header_style="dim", box=None, pad_edge=False)

@@ -6,6 +6,9 @@ from typing import Any
 import dagster as dg
 from sqlalchemy import Table
 
+from crypto_platform.core.provenance import Provenance
+from crypto_platform.defs.resources import Platform
+from crypto_platform.operations.provenance import provenance_of_store
 from crypto_platform.operations.results import Report, SymbolResult
 
 OWNERS = ["team:crypto-platform"]
@@ -50,7 +53,13 @@ def success_spec(asset: str) -> dg.AssetCheckSpec:
     )
 
 
-def publish(context: dg.AssetExecutionContext, report: Report) -> Iterator[Any]:
+def provenance(platform: Platform) -> dict[str, Any]:
+    """Metadata that says SIMULATED or RECORDED wherever a result shows; nothing for live data."""
+    held = provenance_of_store(platform.store)
+    return {} if held in {None, Provenance.LIVE} else {"data": str(held).upper()}
+
+
+def publish(context: dg.AssetExecutionContext, platform: Platform, report: Report) -> Iterator[Any]:
     """Events of a per-symbol asset: metadata of each partition, the check, the materialization.
 
     A symbol's failure fails the check and shows in its partition's metadata; its neighbors are materialized.
@@ -62,8 +71,9 @@ def publish(context: dg.AssetExecutionContext, report: Report) -> Iterator[Any]:
     """
     if report.all_failed:
         raise dg.Failure(f"{report.subject}: " + "; ".join(f"{k}: {why}" for k, why in report.failed.items()))
+    said = provenance(platform)
     for result in report.results:
-        context.add_asset_metadata(partition_metadata(result), partition_key=result.symbol)
+        context.add_asset_metadata(said | partition_metadata(result), partition_key=result.symbol)
     yield check_result(context, report)
     yield dg.MaterializeResult()
 
@@ -79,9 +89,9 @@ def check_result(context: dg.AssetExecutionContext, report: Report) -> dg.AssetC
     )
 
 
-def total(report: Report) -> dict[str, Any]:
+def total(platform: Platform, report: Report) -> dict[str, Any]:
     """Metadata of an asset without partitions."""
-    metadata: dict[str, Any] = {"dagster/row_count": report.rows, **report.details}
+    metadata: dict[str, Any] = {**provenance(platform), "rows_written": report.rows, **report.details}
     if len(report.results) == 1:
         metadata |= partition_metadata(report.results[0])
     return metadata

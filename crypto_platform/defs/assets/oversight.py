@@ -42,7 +42,7 @@ def build(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
             as_of=platform.as_of(context.run.tags),
             horizons=platform.settings.horizons,
         )
-        yield from catalog.publish(context, done)
+        yield from catalog.publish(context, platform, done)
 
     @dg.asset(
         description="Paired counts of every experiment, as a JSON file.",
@@ -77,7 +77,7 @@ def build(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
             horizons=platform.settings.horizons,
             rules=platform.rules,
         )
-        yield from catalog.publish(context, done)
+        yield from catalog.publish(context, platform, done)
 
     @dg.asset(
         **catalog.spec(monitoring_metrics, "monitoring", {"table"}),
@@ -90,7 +90,7 @@ def build(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
             [symbol.name for symbol in platform.settings.followed],
             as_of=platform.as_of(context.run.tags),
         )
-        return dg.MaterializeResult(metadata=catalog.total(done))
+        return dg.MaterializeResult(metadata=catalog.total(platform, done))
 
     @dg.asset(
         description="The Plotly report: forecasts, accuracy, decisions and data quality on one page.",
@@ -111,6 +111,7 @@ def build(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
             rules=platform.settings.signal_rules,
         )
         metadata: dict[str, Any] = {
+            **catalog.provenance(platform),
             "path": dg.MetadataValue.path(str(path.absolute())),
             "summary": dg.MetadataValue.md(report.summary_markdown(summary)),
         }

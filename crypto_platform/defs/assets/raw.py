@@ -49,7 +49,7 @@ def build(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition | dg.
             as_of=platform.as_of(context.run.tags),
             settle=platform.settings.settle,
         )
-        yield from catalog.publish(context, report)
+        yield from catalog.publish(context, platform, report)
 
     @dg.asset(
         **catalog.spec(ohlcv_data, GROUP, {"table"}),
@@ -68,7 +68,7 @@ def build(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition | dg.
             history=timedelta(days=platform.settings.history_days),
             settle=platform.settings.settle,
         )
-        yield from catalog.publish(context, report)
+        yield from catalog.publish(context, platform, report)
 
     @dg.asset(**catalog.spec(sentiment_data, GROUP, {"table"}), deps=["fear_greed_api"], name=sentiment_data.name)
     def sentiment(
@@ -80,6 +80,6 @@ def build(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition | dg.
             as_of=platform.as_of(context.run.tags),
             history=timedelta(days=platform.settings.history_days),
         )
-        return dg.MaterializeResult(metadata=catalog.total(report))
+        return dg.MaterializeResult(metadata=catalog.total(platform, report))
 
     return [*apis, market_snapshots, candles, sentiment]

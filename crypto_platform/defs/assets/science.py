@@ -55,7 +55,7 @@ def build(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
             as_of=platform.as_of(context.run.tags),
             settle=platform.settings.settle,
         )
-        yield from catalog.publish(context, report)
+        yield from catalog.publish(context, platform, report)
 
     @dg.multi_asset(
         specs=[
@@ -85,7 +85,7 @@ def build(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
             workers=settings.workers,
             reason=config.reason,
         )
-        yield from _publish_training(context, report, symbols)
+        yield from _publish_training(context, platform, report, symbols)
 
     @dg.asset(
         **catalog.spec(predictions, "predictions", {"table", "python"}),
@@ -110,7 +110,7 @@ def build(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
             since=datetime.fromisoformat(config.since) if config.since else None,
             settle=settings.settle,
         )
-        yield from catalog.publish(context, report)
+        yield from catalog.publish(context, platform, report)
 
     @dg.asset(
         **catalog.spec(prediction_outcomes, "predictions", {"table"}),
@@ -121,20 +121,23 @@ def build(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
     )
     def outcomes(context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform]) -> Iterator[Any]:
         report = settle.settle(platform.store, context.partition_keys, as_of=platform.as_of(context.run.tags))
-        yield from catalog.publish(context, report)
+        yield from catalog.publish(context, platform, report)
 
     return [feature_rows, trained_models, forecasts, outcomes]
 
 
-def _publish_training(context: dg.AssetExecutionContext, report: Report, symbols: list[str]) -> Iterator[Any]:
+def _publish_training(
+    context: dg.AssetExecutionContext, platform: Platform, report: Report, symbols: list[str]
+) -> Iterator[Any]:
     """Both tables of a training; a symbol that was not due says so."""
     done = {result.symbol: result for result in report.results}
     if report.all_failed:
         raise dg.Failure("; ".join(f"{symbol}: {why}" for symbol, why in report.failed.items()))
+    said = catalog.provenance(platform)
     for symbol in symbols:
         result = done.get(symbol, SymbolResult(symbol, details={"status": "not due"}))
         for asset in (MODELS, model_metrics.name):
-            context.add_asset_metadata(catalog.partition_metadata(result), asset_key=asset, partition_key=symbol)
+            context.add_asset_metadata(said | catalog.partition_metadata(result), asset_key=asset, partition_key=symbol)
     yield dg.AssetCheckResult(
         check_name=catalog.COLLECTED,
         asset_key=MODELS,
