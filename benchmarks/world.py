@@ -18,7 +18,9 @@ from crypto_platform.symbols import Symbol
 
 NOW: Final = datetime(2026, 6, 1, 12, tzinfo=UTC)  # newest hour held before the first measured tick
 TICKS: Final = 4  # hours after NOW that a benchmark may play
-SEED: Final = 7  # without an outage in those hours
+SEED: Final = 26  # no outage in the newest `WHOLE` before those hours or in them
+WHOLE: Final = timedelta(days=40)
+EPOCH: Final = datetime(2025, 12, 1, tzinfo=UTC)  # one for all worlds: a longer one begins earlier, no more
 VENDOR: Final = "memory"
 
 
@@ -53,17 +55,16 @@ def draw(n_symbols: int, days: int) -> World:
     Raises
     ------
     RuntimeError
-        A measured hour has no candle: a tick would have less to do than it claims.
+        A recent hour has no candle: a tick would have less to do than it claims.
     """
     names = tuple(f"SIM{i:03d}" for i in range(n_symbols))
     first, end = NOW - timedelta(days=days), NOW + (TICKS + 1) * HOUR
-    midnight = (first - timedelta(days=45)).replace(hour=0)
-    market = SimulatedMarket(Scenario(seed=SEED, epoch=midnight, symbols=names))
+    market = SimulatedMarket(Scenario(seed=SEED, epoch=EPOCH, symbols=names))
     candles = {name: market.candles(name, first, end) for name in names}
     for name, frame in candles.items():
-        if (frame["timestamp"] >= NOW).sum() != TICKS + 1:
-            raise RuntimeError(f"{name} lacks a candle in the measured hours: choose another SEED")
-    sentiment = market.sentiment(midnight, end).rename(
+        if (frame["timestamp"] >= NOW - WHOLE).sum() != WHOLE // HOUR + TICKS + 1:
+            raise RuntimeError(f"{name} lacks a candle of a recent hour: choose another SEED")
+    sentiment = market.sentiment(EPOCH, end).rename(
         columns={"value": "fear_greed_value", "classification": "fear_greed_classification"}
     )
     return World(tuple(Symbol(n, n, n.lower(), n, default=False) for n in names), days, candles, sentiment)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 import typer
 from pydantic.fields import FieldInfo
@@ -113,11 +113,23 @@ def _settings_table() -> str:
         "",
         "Environment variables, or lines of `.env` in the working directory. Rendered by `crypto-platform docs`.",
         "",
-        "| variable | default | meaning |",
-        "| --- | --- | --- |",
+        "| variable | default | allowed | meaning |",
+        "| --- | --- | --- | --- |",
     ]
-    lines += [f"| `{name}` | {f'`{text}`' if text else ''} | {field.description} |" for name, field, text in _fields()]
+    lines += [
+        f"| `{name}` | {f'`{text}`' if text else ''} | {_allowed(field)} | {field.description} |"
+        for name, field, text in _fields()
+    ]
     return "\n".join(lines) + "\n"
+
+
+def _allowed(field: FieldInfo) -> str:
+    """Bounds or choices of a setting, in words."""
+    words = {"gt": "above", "ge": "at least", "lt": "below", "le": "at most"}
+    bounds = [f"{word} {getattr(b, key):g}" for key, word in words.items() for b in field.metadata if hasattr(b, key)]
+    if get_origin(field.annotation) is Literal:
+        bounds = [str(choice) for choice in get_args(field.annotation)]
+    return ", ".join(bounds)
 
 
 def _env_example() -> str:

@@ -29,7 +29,6 @@ REASONS: Final[Mapping[str, str]] = {
     Reason.LOW_CONFIDENCE: "The probability is too close to one half.",
     Reason.DISAGREEMENT: "The models disagree on the direction.",
     Reason.EDGE_BELOW_COST: "The expected move does not pay the cost of the trade.",
-    Reason.NOVEL: "The market looks unlike anything the models were trained on.",
     Reason.MODEL_EXPIRED: "The model is too old to act on.",
     Reason.STALE_DATA: "The newest candle is too old.",
     Reason.FEATURES_MISSING: "Some model inputs have no value.",

@@ -32,7 +32,6 @@ class Reason(StrEnum):
     LOW_CONFIDENCE = "low_confidence"
     DISAGREEMENT = "disagreement"
     EDGE_BELOW_COST = "edge_below_cost"
-    NOVEL = "novel"
     MODEL_EXPIRED = "model_expired"
     STALE_DATA = "stale_data"
     FEATURES_MISSING = "features_missing"

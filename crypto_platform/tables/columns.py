@@ -94,6 +94,7 @@ def instant(name: str, comment: str, *, primary_key: bool = False, nullable: boo
         name,
         UTCDateTime,
         primary_key=primary_key,
+        autoincrement=False,  # a lone key of integer affinity would become Postgres' SERIAL
         nullable=nullable and not primary_key,
         comment=comment,
         info={"unit": "UTC instant"},

@@ -580,7 +580,13 @@ def upgrade() -> None:
     )
     op.create_table(
         "sentiment_data",
-        sa.Column("timestamp", UTCDateTime(), nullable=False, comment="Day the index stands for, 00:00 UTC"),
+        sa.Column(
+            "timestamp",
+            UTCDateTime(),
+            autoincrement=False,
+            nullable=False,
+            comment="Day the index stands for, 00:00 UTC",
+        ),
         sa.Column(
             "fear_greed_value",
             sa.Integer(),

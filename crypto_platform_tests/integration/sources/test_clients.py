@@ -297,6 +297,13 @@ def test_an_exchange_that_fails_is_asked_again_as_it_says(server, answer, patien
     assert waits == [9.0]
 
 
+def test_an_exchange_asks_for_a_wait_once(server, answer, patience, waits, btc):
+    server.script(answer(b"", 429, {"Retry-After": "9"}), answer(drop=True), answer([]))
+    BinanceCandles(server.url, patience).fetch_candles(btc, START, END)
+    assert waits[0] == 9.0
+    assert waits[1] < 9.0
+
+
 def test_an_exchange_that_keeps_failing_is_unavailable(server, answer, patience, btc):
     server.script(answer(b"", 503))
     with pytest.raises(SourceUnavailableError, match=r"binance at http://127.*CRYPTO_PLATFORM_BINANCE_URL"):
