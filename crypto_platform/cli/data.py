@@ -20,6 +20,7 @@ from crypto_platform.cli.shared import (
     print_report,
     show,
 )
+from crypto_platform.errors import PlatformError, SourceError
 from crypto_platform.operations.results import Report
 from crypto_platform.symbols import select as select_symbols
 from crypto_platform.tables import latest_predictions
@@ -42,10 +43,18 @@ def collect(names: list[str] = Names, now: str = AsOf, as_json: bool = Json) -> 
         ensure_home(p.settings)
         followed = select_symbols(p.settings.book, tuple(chosen(p.settings, names or [])))
         history = timedelta(days=p.settings.history_days)
-        candles = operation.collect_candles(p.store, p.candle_sources, followed, as_of=as_of, history=history)
-        sentiment = operation.collect_sentiment(p.store, p.sentiment_source, as_of=as_of, history=history)
-        snapshots = operation.collect_market_data(p.store, p.snapshot_source, followed, as_of=as_of)
-        _print(p, (sentiment, snapshots, candles), as_json=as_json)
+        steps = (
+            lambda: operation.collect_candles(p.store, p.candle_sources, followed, as_of=as_of, history=history),
+            lambda: operation.collect_sentiment(p.store, p.sentiment_source, as_of=as_of, history=history),
+            lambda: operation.collect_market_data(p.store, p.snapshot_source, followed, as_of=as_of),
+        )
+        done, refused = [], []
+        for step in steps:  # one provider's failure does not keep the others from being asked
+            try:
+                done.append(step())
+            except SourceError as error:
+                refused.append(str(error))
+        _print(p, done, as_json=as_json, refused=refused)
 
 
 def backfill(
@@ -129,11 +138,16 @@ def train(names: list[str] = Names, now: str = AsOf, as_json: bool = Json) -> No
         _print(p, (done,), as_json=as_json)
 
 
-def _print(opened: Any, reports: Sequence[Report], *, as_json: bool) -> None:
+def _print(opened: Any, reports: Sequence[Report], *, as_json: bool, refused: Sequence[str] = ()) -> None:
+    """All reports; then one error for all that failed."""
     if not as_json:
         announce(opened)
+    failures = list(refused)
     for done in reports:
         print_report(done, as_json=as_json)
+        failures += [f"{done.subject} of {symbol}: {why}" for symbol, why in done.failed.items()]
+    if failures:
+        raise PlatformError("; ".join(failures))
 
 
 def forecasts(as_json: bool = Json) -> None:

@@ -57,7 +57,9 @@ def demo(
         finally:
             stage.close()
             platform.close()
-    console.print(f"\nDone in {time.monotonic() - started:.0f} s. Look around in the UI: `make dev`.")
+    console.print(
+        f"\nDone in {time.monotonic() - started:.0f} s. Look around in the UI: `make dev{choice.arguments()}`."
+    )
 
 
 def _run(stage: Any, platform: Any, as_of: datetime) -> None:

@@ -45,6 +45,13 @@ class Choice:
         if self.live and self.data:
             raise ConfigurationError("--live and --data exclude each other: give one of them")
 
+    def arguments(self) -> str:
+        """What `make dev` must be given to open the same market; empty for the default one."""
+        words = ["--live"] if self.live else [f"--data {self.data}"] if self.data else []
+        if not words and (self.seed, self.edge) != (Seed.default, Edge.default):
+            words = [f"--seed {self.seed}", f"--edge {self.edge:g}"]
+        return f' ARGS="{" ".join(words)}"' if words else ""
+
     def home(self, base: Path, now: datetime) -> Path:
         """Folder of a run on this market: data of two markets never meet in one store."""
         if self.live:

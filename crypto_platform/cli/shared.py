@@ -12,7 +12,7 @@ from rich.table import Table
 
 from crypto_platform import settings as configuration
 from crypto_platform.core.provenance import Provenance
-from crypto_platform.errors import ConfigurationError, PlatformError
+from crypto_platform.errors import ConfigurationError
 from crypto_platform.operations.results import Report
 from crypto_platform.settings import Settings
 
@@ -124,13 +124,7 @@ def show(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -
 
 
 def print_report(report: Report, *, as_json: bool = False) -> None:
-    """What an operation did, symbol by symbol.
-
-    Raises
-    ------
-    PlatformError
-        A symbol failed: the command must not exit 0.
-    """
+    """What an operation did, symbol by symbol."""
     rows = [
         {"symbol": r.symbol, "rows": r.rows, "last": r.last and r.last.isoformat(), **dict(r.details), "error": r.error}
         for r in report.results
@@ -143,8 +137,6 @@ def print_report(report: Report, *, as_json: bool = False) -> None:
             for r in report.results
         ]
         show(report.subject, ("symbol", "rows written", "up to (UTC)", ""), cells)
-    if report.failed:
-        raise PlatformError(f"{report.subject} failed for {', '.join(report.failed)}; the others are done")
 
 
 def _words(details: Mapping[str, Any]) -> str:

@@ -1,9 +1,10 @@
 """Every schedule and the sensor. All cron lines are UTC; a tick is one run over the range of all symbols."""
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
 import dagster as dg
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
@@ -16,6 +17,8 @@ from crypto_platform.defs.resources import AS_OF_TAG
 from crypto_platform.settings import Settings
 
 HISTORY_PAGE: Final = 1000
+REREAD_SECONDS: Final = 60.0
+LONGEST_RUN_SECONDS: Final = 86_400.0  # between the planning of an evaluation and its result
 RETRAIN_SENSOR: Final = "retrain_sensor"
 
 
@@ -71,8 +74,8 @@ def _schedule(cadence: Cadence, settings: Settings, keys: Sequence[str]) -> dg.S
 def retrain_sensor(keys: Sequence[str]) -> dg.SensorDefinition:
     """Train the symbols of which a decision check failed, once a day at most.
 
-    The history of evaluations is read, not the latest: a newly planned evaluation would hide a failure. The cursor is
-    the newest evaluation seen; the day in the run key is the cooldown, and makes a repeated tick harmless.
+    The history of evaluations is read, not the latest: a newly planned evaluation would hide a failure, and a pass
+    that follows before the tick would too. The day in the run key is the cooldown.
     """
 
     @dg.sensor(
@@ -83,9 +86,8 @@ def retrain_sensor(keys: Sequence[str]) -> dg.SensorDefinition:
         default_status=dg.DefaultSensorStatus.RUNNING,
     )
     def evaluate(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
-        seen = int(context.cursor or 0)
-        failures = failed_since(context.instance, seen)
-        if not failures:
+        failures = failed_since(context.instance, Seen.from_json(context.cursor))
+        if not failures.by_symbol:
             return dg.SkipReason("no decision check failed since the last tick")
         requests = []
         for symbol in [key for key in keys if key in failures.by_symbol]:
@@ -98,51 +100,73 @@ def retrain_sensor(keys: Sequence[str]) -> dg.SensorDefinition:
                     run_config={"ops": {MODELS: {"config": {"reason": reason}}}},
                 )
             )
-        return dg.SensorResult(run_requests=requests, cursor=str(failures.newest))
+        return dg.SensorResult(run_requests=requests, cursor=failures.seen.to_json())
 
     return evaluate
 
 
 @dataclass(frozen=True, slots=True)
+class Seen:
+    """How far the check history was read: by time of evaluation, since its numbers are given when a run is *planned*.
+
+    Runs side by side may store evaluations in another order than they were stamped; so the last minute is read again,
+    and the numbers already seen of it are kept.
+    """
+
+    until: float = 0.0  # POSIX seconds of the newest failed evaluation
+    numbers: frozenset[int] = frozenset()
+
+    @classmethod
+    def from_json(cls, text: str | None) -> "Seen":
+        """The sensor's cursor; nothing seen without one."""
+        held = json.loads(text) if text else {}
+        return cls(held.get("until", 0.0), frozenset(held.get("numbers", ())))
+
+    def to_json(self) -> str:
+        """The sensor's cursor."""
+        return json.dumps({"until": self.until, "numbers": sorted(self.numbers)})
+
+
+@dataclass(frozen=True, slots=True)
 class Failures:
-    """Failed decision checks: names and day of each symbol, and the newest evaluation's number."""
+    """Failed decision checks: names and newest day of each symbol; and how far the history is read now."""
 
     by_symbol: dict[str, tuple[set[str], str]]
-    newest: int
-
-    def __bool__(self) -> bool:
-        return bool(self.by_symbol)
+    seen: Seen
 
 
-def failed_since(instance: dg.DagsterInstance, after: int) -> Failures:
-    """Failed evaluations of the decision checks with a number above `after`.
-
-    The one place that reads the check history, which is no public API of Dagster.
-    """
+def failed_since(instance: dg.DagsterInstance, seen: Seen) -> Failures:
+    """Failed evaluations of the decision checks that were not seen."""
     by_symbol: dict[str, tuple[set[str], str]] = {}
-    newest = after
+    stamps = dict.fromkeys(seen.numbers, seen.until)
     for name, key in decision_keys().items():
-        cursor: int | None = None
-        while True:
-            page = instance.event_log_storage.get_asset_check_execution_history(
-                key, limit=HISTORY_PAGE, cursor=cursor, status={AssetCheckExecutionRecordStatus.FAILED}
-            )
-            fresh = [record for record in page if record.id > after]
-            for record in fresh:
-                newest = max(newest, record.id)
-                if symbol := _partition(record):
-                    names, day = by_symbol.get(symbol, (set(), ""))
-                    at = datetime.fromtimestamp(record.create_timestamp, UTC).date().isoformat()
-                    by_symbol[symbol] = ({*names, name}, max(day, at))
-            if len(fresh) < HISTORY_PAGE:
-                break
-            cursor = fresh[-1].id
-    return Failures(by_symbol, newest)
+        for number, stamp, symbol in _failed_evaluations(instance, key, seen.until - REREAD_SECONDS):
+            if number in seen.numbers:
+                continue
+            stamps[number] = stamp
+            names, day = by_symbol.get(symbol, (set(), ""))
+            at = datetime.fromtimestamp(stamp, UTC).date().isoformat()
+            by_symbol[symbol] = ({*names, name}, max(day, at))
+    until = max(stamps.values(), default=seen.until)
+    recent = frozenset(number for number, stamp in stamps.items() if stamp > until - REREAD_SECONDS)
+    return Failures(by_symbol, Seen(until, recent))
 
 
-def _partition(record: Any) -> str | None:
-    """Partition of an evaluation; None for one without."""
-    if record.partition:
-        return str(record.partition)
-    evaluation = record.event and record.event.dagster_event.event_specific_data
-    return getattr(evaluation, "partition", None)
+def _failed_evaluations(
+    instance: dg.DagsterInstance, key: dg.AssetCheckKey, after: float
+) -> Iterator[tuple[int, float, str]]:
+    """Number, POSIX time and symbol of the failed evaluations of a check made later than `after`.
+
+    The one place that reads the check history, which is no public API of Dagster. It comes newest planned first.
+    """
+    cursor: int | None = None
+    while True:
+        page = instance.event_log_storage.get_asset_check_execution_history(
+            key, limit=HISTORY_PAGE, cursor=cursor, status={AssetCheckExecutionRecordStatus.FAILED}
+        )
+        for record in page:
+            if record.partition and record.event and record.event.timestamp > after:
+                yield record.id, record.event.timestamp, str(record.partition)
+        if len(page) < HISTORY_PAGE or page[-1].create_timestamp < after - LONGEST_RUN_SECONDS:
+            return
+        cursor = page[-1].id

@@ -10,6 +10,7 @@ from sqlalchemy import select
 
 from crypto_platform.core import estimators, signals
 from crypto_platform.core import features as science
+from crypto_platform.core.bars import TIMESTAMP_DTYPE
 from crypto_platform.core.hours import HOUR, SETTLE, newest_closed
 from crypto_platform.core.hours import as_of as usable_from
 from crypto_platform.core.signals import CLASSIFIERS, REGRESSOR, Reason, Signal, SignalRules
@@ -148,10 +149,8 @@ def _forecast(
     scale = scale[wanted.index]
     # The champion of an hour is the one that served when its candle had closed.
     moments = wanted["timestamp"] + HOUR + settle
-    changes = [pd.Timestamp(s.since) for s in served]
-    position = np.searchsorted(
-        np.array(changes, dtype="datetime64[us]"), moments.dt.tz_convert(None).to_numpy(), "right"
-    )
+    changes = pd.DatetimeIndex([s.since for s in served], dtype=TIMESTAMP_DTYPE)
+    position = changes.searchsorted(moments, side="right")
     parts = []
     for number in np.unique(position):
         chosen = position == number

@@ -24,7 +24,7 @@ def parse_url(text: str) -> URL:
     """
     try:
         url = make_url(text)
-    except ArgumentError as error:
+    except (ArgumentError, ValueError) as error:  # ValueError: a port that is no number
         raise ConfigurationError(
             "CRYPTO_PLATFORM_DATABASE_URL is not a database URL; use sqlite:///path or postgresql://user:password@host/db"
         ) from error

@@ -27,7 +27,7 @@ from sqlalchemy import (
     type_coerce,
 )
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DatabaseError
 from sqlalchemy.types import JSON
 
 from crypto_platform.core.bars import TIMESTAMP_DTYPE
@@ -68,7 +68,7 @@ class Warehouse:
         """
         try:
             schema.ensure(self._engine)
-        except OperationalError as error:
+        except DatabaseError as error:
             raise StoreError(
                 f"the store {self._engine.url.render_as_string(hide_password=True)} cannot be used "
                 f"({str(error.orig).splitlines()[0]}); check CRYPTO_PLATFORM_DATABASE_URL and CRYPTO_PLATFORM_HOME"
