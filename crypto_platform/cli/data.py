@@ -1,7 +1,7 @@
 """Commands that run one step of the graph without Dagster, for scripts and for looking."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -43,7 +43,7 @@ def collect(names: list[str] = Names, now: str = AsOf, as_json: bool = Json) -> 
         ensure_home(p.settings)
         followed = select_symbols(p.settings.book, tuple(chosen(p.settings, names or [])))
         history = timedelta(days=p.settings.history_days)
-        steps = (
+        steps: tuple[Callable[[], Report], ...] = (
             lambda: operation.collect_candles(p.store, p.candle_sources, followed, as_of=as_of, history=history),
             lambda: operation.collect_sentiment(p.store, p.sentiment_source, as_of=as_of, history=history),
             lambda: operation.collect_market_data(p.store, p.snapshot_source, followed, as_of=as_of),

@@ -64,9 +64,7 @@ class World:
         single = len(symbols) == 1
         partition: dict[str, Any] = {"partition_key": symbols[0]} if single else {}
         tags = {AS_OF_TAG: NOW.isoformat()} | ({} if single else range_tags(symbols))
-        return job.execute_in_process(
-            instance=self.instance, tags=tags, raise_on_error=False, **partition, **more
-        )
+        return job.execute_in_process(instance=self.instance, tags=tags, raise_on_error=False, **partition, **more)
 
 
 @pytest.fixture(scope="module")
