@@ -81,7 +81,9 @@ class Settings(BaseSettings):
     cryptocompare_api_key: SecretStr | None = Field(None, description="CryptoCompare key")
     coindesk_api_key: SecretStr | None = Field(None, description="CoinDesk key")
     coinpaprika_api_key: SecretStr | None = Field(None, description="CoinPaprika key; the free plan needs none")
-    http_timeout_seconds: float = Field(10.0, gt=0, le=300, description="Time one request may take")
+    http_timeout_seconds: float = Field(
+        10.0, gt=0, le=300, description="Longest silence of a provider; a whole answer may take three times as long"
+    )
 
     reports_url: str | None = Field(None, description="Address under which the reports are served, for links in the UI")
     retrain_policy: Literal["classic"] = Field("classic", description="Rule set of the retrain decision")

@@ -114,7 +114,7 @@ def _fetch_all(
 def _store_candles(
     connection: Connection, symbol: str, fetched: Fetched, start: datetime, as_of: datetime, settle: timedelta
 ) -> SymbolResult:
-    provenance.require_same(connection, fetched.provenance)
+    provenance.require_same(connection, fetched)
     _quarantine(connection, fetched, as_of)
     label = source_label(fetched.vendor, fetched.provenance)
     details: dict[str, Any] = {"source": label, "quarantined": len(fetched.rejected)}
@@ -194,7 +194,7 @@ def collect_market_data(
     for symbol in symbols:
         part = by_symbol.get(symbol.name)
         with store.begin() as connection:
-            provenance.require_same(connection, fetched.provenance)
+            provenance.require_same(connection, fetched)
             # A snapshot is identified by the vendor's own time: the first reading of it stays.
             written = 0 if part is None else warehouse.insert_missing(connection, market_data, part)
         if part is None:
@@ -223,7 +223,7 @@ def collect_sentiment(store: Warehouse, source: SentimentSource, *, as_of: datet
     label = source_label(fetched.vendor, fetched.provenance)
     rows = fetched.rows
     with store.begin() as connection:
-        provenance.require_same(connection, fetched.provenance)
+        provenance.require_same(connection, fetched)
         _quarantine(connection, fetched, as_of)
         if rows.empty:
             return Report(sentiment_data.name, (SymbolResult(ALL, details={"source": label}),))

@@ -65,10 +65,14 @@ def compare(store: Warehouse, symbols: Sequence[str], *, as_of: datetime, horizo
     _start_defaults(store, horizons, as_of)
     running = experiments(store)
     marks = watermarks.read_marks(store, ab_test_results.name, symbols)
+    first = min((e.started_at for e in running), default=as_of)
+    starts = {symbol: marks[symbol].watermark if symbol in marks else first for symbol in symbols}
+    held = _forecasts(store, symbols, min(starts.values(), default=as_of), as_of)
+    by_symbol = dict(iter(held.groupby("symbol")))
     results = []
-    for symbol in symbols:
-        start = marks[symbol].watermark if symbol in marks else min((e.started_at for e in running), default=as_of)
-        forecasts = _forecasts(store, symbol, start, as_of)
+    for symbol, start in starts.items():
+        forecasts = by_symbol.get(symbol, held.iloc[:0])
+        forecasts = forecasts[forecasts["prediction_timestamp"] >= start]
         rows = [arm for experiment in running for arm in _arms(experiment, symbol, forecasts)]
         open_hours = forecasts.loc[forecasts["realized_return"].isna(), "prediction_timestamp"]
         done = open_hours.min().to_pydatetime() if len(open_hours) else as_of
@@ -92,7 +96,7 @@ def _start_defaults(store: Warehouse, horizons: Sequence[int], as_of: datetime) 
         warehouse.insert_missing(connection, ab_test_config, warehouse.records(rows))
 
 
-def _forecasts(store: Warehouse, symbol: str, start: datetime, as_of: datetime) -> pd.DataFrame:
+def _forecasts(store: Warehouse, symbols: Sequence[str], start: datetime, as_of: datetime) -> pd.DataFrame:
     key = [predictions.c[name] for name in ("symbol", "horizon", "prediction_timestamp", "version")]
     return store.read(
         select(
@@ -107,7 +111,7 @@ def _forecasts(store: Warehouse, symbol: str, start: datetime, as_of: datetime) 
         )
         .outerjoin(prediction_outcomes, and_(*(prediction_outcomes.c[c.name] == c for c in key)))
         .where(
-            predictions.c.symbol == symbol,
+            predictions.c.symbol.in_(symbols),
             predictions.c.role == CHAMPION,
             predictions.c.prob_up.is_not(None),
             predictions.c.prediction_timestamp >= start,

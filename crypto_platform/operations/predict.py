@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import numpy as np
 import pandas as pd
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, select
 
 from crypto_platform.core import estimators, signals
 from crypto_platform.core import features as science
@@ -78,13 +78,13 @@ def predict(
         raise ValueError("hours before the newest are forecast under a simulated clock only")
     newest = newest_closed(as_of, settle)
     first = min(since, newest) if since else newest - FRESH
-    inputs = _inputs(store, symbols, first, newest)
+    inputs, past = _inputs(store, symbols, first, newest), _past_returns(store, symbols, horizons, first, newest)
     served = _by_key(registry.history(store, symbols))
 
     results = []
     for symbol in symbols:
         mine = inputs.get(symbol)
-        if mine is None or not (mine["timestamp"] >= first).any():
+        if mine is None:
             results.append(SymbolResult(symbol, error=_nothing_to_forecast(store, symbol)))
             continue
         rows: list[pd.DataFrame] = []
@@ -92,7 +92,7 @@ def predict(
         for horizon in horizons:
             try:
                 made = _forecast(
-                    artifacts, mine, first, served.get((symbol, horizon), []), horizon, rules, expiry, settle
+                    artifacts, mine, past[symbol], served.get((symbol, horizon), []), horizon, rules, expiry, settle
                 )
             except ArtifactError as refused:
                 error = str(refused)
@@ -103,18 +103,33 @@ def predict(
 
 
 def _inputs(store: Warehouse, symbols: Sequence[str], first: datetime, newest: datetime) -> dict[str, pd.DataFrame]:
-    """Feature rows from `first` on, with enough earlier returns to scale the expected edge."""
+    """Feature rows of each symbol from `first` on."""
     frame = store.read(
         select(features)
-        .where(
-            features.c.symbol.in_(symbols),
-            features.c.feature_set_hash == science.DEFAULT.hash,
-            features.c.timestamp > first - timedelta(days=EDGE_LOOKBACK_DAYS),
-            features.c.timestamp <= newest,
-        )
+        .where(*_within(symbols, newest), features.c.timestamp >= first)
         .order_by(features.c.symbol, features.c.timestamp)
     )
     return {symbol: rows.reset_index(drop=True) for symbol, rows in frame.groupby("symbol")}
+
+
+def _past_returns(
+    store: Warehouse, symbols: Sequence[str], horizons: Sequence[int], first: datetime, newest: datetime
+) -> dict[str, pd.DataFrame]:
+    """Realized returns of each symbol, from long enough before `first` to scale the expected edge there."""
+    frame = store.read(
+        select(features.c.symbol, features.c.timestamp, *(features.c[target_return(h)] for h in horizons))
+        .where(*_within(symbols, newest), features.c.timestamp > first - timedelta(days=EDGE_LOOKBACK_DAYS))
+        .order_by(features.c.symbol, features.c.timestamp)
+    )
+    return dict(iter(frame.groupby("symbol")))
+
+
+def _within(symbols: Sequence[str], newest: datetime) -> tuple[ColumnElement[bool], ...]:
+    return (
+        features.c.symbol.in_(symbols),
+        features.c.feature_set_hash == science.DEFAULT.hash,
+        features.c.timestamp <= newest,
+    )
 
 
 def _by_key(history: Sequence[Served]) -> dict[tuple[str, int], list[Served]]:
@@ -136,7 +151,7 @@ def _nothing_to_forecast(store: Warehouse, symbol: str) -> str:
 def _forecast(
     artifacts: ArtifactStore,
     rows: pd.DataFrame,
-    first: datetime,
+    past: pd.DataFrame,
     served: Sequence[Served],
     horizon: int,
     rules: SignalRules,
@@ -144,9 +159,8 @@ def _forecast(
     settle: timedelta,
 ) -> pd.DataFrame:
     """Forecast rows of one symbol and horizon, every hour by the champion of its moment."""
-    scale = _mean_abs_return(rows, horizon)
-    wanted = rows[(rows["timestamp"] >= first) & ~rows["is_filled"]]
-    scale = scale[wanted.index]
+    wanted = rows[~rows["is_filled"]]
+    scale = _mean_abs_return(past, wanted["timestamp"], horizon)
     # The champion of an hour is the one that served when its candle had closed.
     moments = wanted["timestamp"] + HOUR + settle
     changes = pd.DatetimeIndex([s.since for s in served], dtype=TIMESTAMP_DTYPE)
@@ -163,13 +177,12 @@ def _forecast(
     return pd.concat(parts, ignore_index=True)
 
 
-def _mean_abs_return(rows: pd.DataFrame, horizon: int) -> pd.Series:
-    """Mean |return| of the last `EDGE_WINDOW` labels resolved at each row; NaN while there are fewer."""
-    resolved = rows.set_index("timestamp")[target_return(horizon)].abs().dropna()
+def _mean_abs_return(past: pd.DataFrame, at: pd.Series, horizon: int) -> pd.Series:
+    """Mean |return| of the last `EDGE_WINDOW` labels resolved at each candle; NaN while there are fewer."""
+    resolved = past.set_index("timestamp")[target_return(horizon)].abs().dropna()
     mean = resolved.rolling(signals.EDGE_WINDOW).mean()
     mean.index = mean.index + horizon * HOUR  # the label of t is known at as_of(t + horizon)
-    known = mean.reindex(rows["timestamp"], method="ffill")
-    return pd.Series(known.to_numpy(), index=rows.index)
+    return pd.Series(mean.reindex(at, method="ffill").to_numpy(), index=at.index)
 
 
 def _forecast_by(

@@ -4,6 +4,7 @@ from sqlalchemy import Connection, select
 
 from crypto_platform.core.provenance import Provenance, provenance_of
 from crypto_platform.errors import ProvenanceError
+from crypto_platform.sources.base import Fetched
 from crypto_platform.storage.warehouse import Warehouse, read
 from crypto_platform.tables import market_data, ohlcv_data, sentiment_data
 
@@ -25,17 +26,19 @@ def provenance_of_store(store: Warehouse) -> Provenance | None:
         return store_provenance(connection)
 
 
-def require_same(connection: Connection, arriving: Provenance) -> None:
-    """Refuse data of another provenance than what the store holds.
+def require_same(connection: Connection, fetched: Fetched) -> None:
+    """Refuse data of another provenance than what the store holds; nothing fetched has none.
 
     Raises
     ------
     ProvenanceError
         Naming both, and how to go on.
     """
+    if fetched.rows.empty and not fetched.rejected:
+        return
     held = store_provenance(connection)
-    if held is not None and held is not arriving:
+    if held is not None and held is not fetched.provenance:
         raise ProvenanceError(
-            f"this store holds {held} data and {arriving} data arrived: set CRYPTO_PLATFORM_HOME (or DATABASE_URL) "
-            "to another place, or the vendors' *_URL settings back"
+            f"this store holds {held} data and {fetched.provenance} data arrived: set CRYPTO_PLATFORM_HOME "
+            "(or DATABASE_URL) to another place, or the vendors' *_URL settings back"
         )

@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 import pandas as pd
+import psycopg
 from psycopg import sql
 from sqlalchemy import (
     BigInteger,
@@ -27,7 +28,7 @@ from sqlalchemy import (
     type_coerce,
 )
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import DatabaseError
+from sqlalchemy.exc import DatabaseError, DBAPIError
 from sqlalchemy.types import JSON
 
 from crypto_platform.core.bars import TIMESTAMP_DTYPE
@@ -138,7 +139,7 @@ def upsert(connection: Connection, table: Table, frame: pd.DataFrame) -> int:
     connection : Connection
         In a transaction of the caller's.
     table : Table
-        Its columns name the frame's; columns the frame lacks become NULL.
+        Its columns name the frame's; columns the frame lacks become NULL or their default.
     frame : DataFrame, shape (n_rows, ≤ n_columns)
         Unique in the table's key. NaN, NaT and None are stored as NULL.
 
@@ -150,43 +151,43 @@ def upsert(connection: Connection, table: Table, frame: pd.DataFrame) -> int:
     Raises
     ------
     StoreError
-        A value is infinite, or the frame has a column that the table does not.
+        A value is infinite, an instant naive, a constraint broken, or the frame has a column that the table does not.
     """
+    return _write(connection, table, frame, refresh=True)
+
+
+def insert_missing(connection: Connection, table: Table, frame: pd.DataFrame) -> int:
+    """Insert the rows whose key is not there yet; rows that are there are never touched.
+
+    Returns the number of rows inserted. Raises as `upsert` does.
+    """
+    return _write(connection, table, frame, refresh=False)
+
+
+def records(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+    """Frame of plain rows, in the column order of the first."""
+    return pd.DataFrame.from_records(list(rows))
+
+
+def _write(connection: Connection, table: Table, frame: pd.DataFrame, *, refresh: bool) -> int:
     if frame.empty:
         return 0
     if unknown := set(frame.columns) - {c.name for c in table.columns}:
         raise StoreError(
             f"table {table.name} has no column {sorted(unknown)}; declared are {list(table.columns.keys())}"
         )
-    names = tuple(c.name for c in table.columns if c.name in frame.columns)
-    rows = list(zip(*(_parameters(table.c[name], frame[name], connection.dialect.name) for name in names), strict=True))
-    if connection.dialect.name == "sqlite":
-        before = _total_changes(connection)
-        connection.exec_driver_sql(_sqlite_upsert(table, names), rows)
-        return _total_changes(connection) - before
-    return _copy_upsert(connection, table, names, rows)
-
-
-def insert_missing(connection: Connection, table: Table, frame: pd.DataFrame) -> int:
-    """Insert the rows whose key is not there yet; rows that are there are never touched.
-
-    Returns the number of rows inserted.
-    """
-    if frame.empty:
-        return 0
     dialect = connection.dialect.name
     names = tuple(c.name for c in table.columns if c.name in frame.columns)
     rows = list(zip(*(_parameters(table.c[name], frame[name], dialect) for name in names), strict=True))
-    if dialect == "sqlite":
-        before = _total_changes(connection)
-        connection.exec_driver_sql(_sqlite_insert(table, names), rows)
-        return _total_changes(connection) - before
-    return _copy_upsert(connection, table, names, rows, refresh=False)
-
-
-def records(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
-    """Frame of plain rows, in the column order of the first."""
-    return pd.DataFrame.from_records(list(rows))
+    try:
+        if dialect == "sqlite":
+            before = _total_changes(connection)
+            connection.exec_driver_sql(_sqlite_write(table, names, refresh=refresh), rows)
+            return _total_changes(connection) - before
+        return _copy_merge(connection, table, names, rows, refresh=refresh)
+    except (DBAPIError, psycopg.Error) as error:  # COPY goes past SQLAlchemy, and so do its errors
+        reason = str(getattr(error, "orig", error)).splitlines()[0]
+        raise StoreError(f"rows for {table.name} were refused ({reason}): mend what made them") from error
 
 
 def _as_microseconds(column: Any, dialect: str) -> Any:
@@ -215,18 +216,19 @@ def _series(column: Any, values: tuple[Any, ...]) -> pd.Series:
 
 def _parameters(column: Column[Any], series: pd.Series, dialect: str) -> list[Any]:
     kind = column.type
+    if isinstance(kind, Double):  # first: most columns are, and wide rows come few at a time
+        floats = series.to_numpy(dtype=np.float64, na_value=np.nan)
+        if np.isinf(floats).any():
+            raise StoreError(f"column {column.table.name}.{column.name} got an infinite value: mend what computed it")
+        return _nulls(floats.tolist(), np.isnan(floats))
     missing = series.isna().to_numpy()
     if isinstance(kind, UTCDateTime):
+        _refuse_naive(column, series[~missing])
         instants = pd.to_datetime(series, utc=True).astype(TIMESTAMP_DTYPE)
         numbers: list[Any] = (
             instants.astype("int64").tolist() if dialect == "sqlite" else list(instants.dt.to_pydatetime())
         )
         return _nulls(numbers, missing)
-    if isinstance(kind, Double):
-        floats = series.to_numpy(dtype=np.float64, na_value=np.nan)
-        if np.isinf(floats).any():
-            raise StoreError(f"column {column.table.name}.{column.name} got an infinite value: mend what computed it")
-        return _nulls(floats.tolist(), np.isnan(floats))
     if isinstance(kind, JSON):
         return [None if value is None else json.dumps(value, sort_keys=True, allow_nan=False) for value in series]
     if isinstance(kind, Boolean):
@@ -234,6 +236,16 @@ def _parameters(column: Column[Any], series: pd.Series, dialect: str) -> list[An
     if isinstance(kind, Integer):
         return [None if gone else int(value) for value, gone in zip(series, missing, strict=True)]
     return _nulls(series.tolist(), missing)
+
+
+def _refuse_naive(column: Column[Any], instants: pd.Series) -> None:
+    aware = (
+        all(value.tzinfo is not None for value in instants)
+        if instants.dtype == object
+        else isinstance(instants.dtype, pd.DatetimeTZDtype)
+    )
+    if len(instants) and not aware:
+        raise StoreError(f"column {column.table.name}.{column.name} got a naive instant: give it a time zone")
 
 
 def _nulls(values: list[Any], missing: np.ndarray) -> list[Any]:
@@ -248,33 +260,27 @@ def _total_changes(connection: Connection) -> int:
     return int(driver.total_changes)
 
 
-def _refresh(table: Table, names: tuple[str, ...], statement: Any) -> Any:
-    """`ON CONFLICT` that refreshes all non-key columns of rows that differ."""
-    keys = [c.name for c in table.primary_key]
-    others = [name for name in names if name not in keys]
-    if not others:
-        return statement.on_conflict_do_nothing(index_elements=keys)
+def _on_conflict(table: Table, statement: Any, *, refresh: bool) -> Any:
+    """Keep the row that is there, or refresh all its non-key columns where any differs."""
+    others = [c.name for c in table.columns if not c.primary_key]
+    if not refresh or not others:
+        return statement.on_conflict_do_nothing()
     return statement.on_conflict_do_update(
-        index_elements=keys,
+        index_elements=[c.name for c in table.primary_key],
+        # `excluded` has the default of a column that was not given.
         set_={name: statement.excluded[name] for name in others},
         where=or_(*(table.c[name].is_distinct_from(statement.excluded[name]) for name in others)),
     )
 
 
 @lru_cache(maxsize=64)
-def _sqlite_upsert(table: Table, names: tuple[str, ...]) -> str:
+def _sqlite_write(table: Table, names: tuple[str, ...], *, refresh: bool) -> str:
     insert = sqlite.insert(table).values(dict.fromkeys(names))
-    return str(_refresh(table, names, insert).compile(dialect=sqlite.dialect()))
+    return str(_on_conflict(table, insert, refresh=refresh).compile(dialect=sqlite.dialect()))
 
 
-@lru_cache(maxsize=64)
-def _sqlite_insert(table: Table, names: tuple[str, ...]) -> str:
-    insert = sqlite.insert(table).values(dict.fromkeys(names)).on_conflict_do_nothing()
-    return str(insert.compile(dialect=sqlite.dialect()))
-
-
-def _copy_upsert(
-    connection: Connection, table: Table, names: tuple[str, ...], rows: list[tuple[Any, ...]], *, refresh: bool = True
+def _copy_merge(
+    connection: Connection, table: Table, names: tuple[str, ...], rows: list[tuple[Any, ...]], *, refresh: bool
 ) -> int:
     """COPY into a table of this transaction, then merge: the quickest way into Postgres."""
     driver = connection.connection.driver_connection
@@ -305,5 +311,5 @@ def _stage(table: Table) -> str:
 def _postgres_merge(table: Table, names: tuple[str, ...], *, refresh: bool) -> str:
     stage = Table(_stage(table), MetaData(), *(Column(n, table.c[n].type) for n in names))
     insert = postgresql.insert(table).from_select(list(names), stage.select())
-    merged = _refresh(table, names, insert) if refresh else insert.on_conflict_do_nothing()
+    merged = _on_conflict(table, insert, refresh=refresh)
     return str(merged.compile(dialect=postgresql.dialect()))  # type: ignore[no-untyped-call]
