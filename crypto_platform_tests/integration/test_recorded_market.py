@@ -18,7 +18,7 @@ from crypto_platform.symbols import select as pick
 from crypto_platform.tables import ohlcv_data
 
 NOW = datetime(2026, 11, 23, 12, 30, tzinfo=UTC)
-DAYS = 400  # back to before the suspension of FTT, whose hole is ten months long
+DAYS = 450  # back to before the suspension of FTT, whose hole is ten months long
 
 
 @pytest.mark.slow
