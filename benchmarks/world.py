@@ -70,7 +70,7 @@ def draw(n_symbols: int, days: int) -> World:
     return World(tuple(Symbol(n, n, n.lower(), n, default=False) for n in names), days, candles, sentiment)
 
 
-@dataclass(frozen=True)
+@dataclass
 class MemorySource:
     """All three kinds of source, answering from a world at once: what is measured is never the network."""
 

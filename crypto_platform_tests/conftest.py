@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
@@ -141,7 +142,7 @@ def _stop_postgres(pid_file: Path) -> None:
     for _ in range(100):
         if not pid_file.exists():
             return
-        signal.sigtimedwait([], 0.1)
+        time.sleep(0.1)
 
 
 @pytest.fixture

@@ -18,6 +18,8 @@ INSTANCE = "dagster"
 INSTANCE_YAML = """\
 telemetry:
   enabled: false
+nux:
+  enabled: false
 concurrency:
   runs:
     max_concurrent_runs: 2

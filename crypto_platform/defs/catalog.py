@@ -10,6 +10,7 @@ from crypto_platform.core.provenance import Provenance
 from crypto_platform.defs.resources import Platform
 from crypto_platform.operations.provenance import provenance_of_store
 from crypto_platform.operations.results import Report, SymbolResult
+from crypto_platform.tables.columns import type_name
 
 OWNERS = ["team:crypto-platform"]
 COLLECTED = "every_symbol_succeeded"
@@ -37,7 +38,7 @@ def column_schema(table: Table) -> dg.TableSchema:
         columns=[
             dg.TableColumn(
                 name=column.name,
-                type=str(column.type),
+                type=type_name(column),
                 description=f"{column.comment or ''} [{column.info.get('unit', 'text')}]",
                 constraints=dg.TableColumnConstraints(nullable=bool(column.nullable), unique=False),
             )

@@ -224,13 +224,17 @@ def _parameters(column: Column[Any], series: pd.Series, dialect: str) -> list[An
     missing = series.isna().to_numpy()
     if isinstance(kind, UTCDateTime):
         _refuse_naive(column, series[~missing])
-        instants = pd.to_datetime(series, utc=True).astype(TIMESTAMP_DTYPE)
+        exact = series.dtype == TIMESTAMP_DTYPE
+        instants = series if exact else pd.to_datetime(series, utc=True).astype(TIMESTAMP_DTYPE)
         numbers: list[Any] = (
             instants.astype("int64").tolist() if dialect == "sqlite" else list(instants.dt.to_pydatetime())
         )
         return _nulls(numbers, missing)
     if isinstance(kind, JSON):
-        return [None if value is None else json.dumps(value, sort_keys=True, allow_nan=False) for value in series]
+        return [
+            None if gone else json.dumps(value, sort_keys=True, allow_nan=False)
+            for value, gone in zip(series, missing, strict=True)
+        ]
     if isinstance(kind, Boolean):
         return [None if gone else bool(value) for value, gone in zip(series, missing, strict=True)]
     if isinstance(kind, Integer):

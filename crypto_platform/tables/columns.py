@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, Dialect, Double, Integer, MetaData, String
+from sqlalchemy import BigInteger, Boolean, CheckConstraint, Column, Dialect, Double, Integer, MetaData, String
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 from sqlalchemy.types import JSON, TypeDecorator, TypeEngine
 
@@ -53,6 +53,21 @@ class UTCDateTime(TypeDecorator[datetime]):
         value = value.astimezone(UTC) if dialect.name == "postgresql" else EPOCH + value * MICROSECOND
         assert isinstance(value, datetime)
         return value
+
+
+_TYPE_NAMES: Final[tuple[tuple[type[Any], str], ...]] = (
+    (UTCDateTime, "instant"),
+    (Double, "double"),
+    (Boolean, "boolean"),
+    (Integer, "integer"),
+    (JSON, "document"),
+    (String, "text"),
+)
+
+
+def type_name(column: Column[Any]) -> str:
+    """Type of a column in words that hold on every engine."""
+    return next(name for kind, name in _TYPE_NAMES if isinstance(column.type, kind))
 
 
 Json = JSON().with_variant(JSONB(), "postgresql")

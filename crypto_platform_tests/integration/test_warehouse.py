@@ -144,10 +144,15 @@ def test_a_broken_constraint_keeps_the_whole_frame_out(store: Warehouse) -> None
 
 def test_a_failed_transaction_leaves_nothing_behind(store: Warehouse) -> None:
     write(store, snapshot())
-    with pytest.raises(ZeroDivisionError), store.begin() as connection:
-        warehouse.upsert(connection, market_data, snapshot(price_usd=3.0))
-        warehouse.upsert(connection, market_data, snapshot(symbol="ETH"))
-        raise ZeroDivisionError
+
+    def half_done() -> None:
+        with store.begin() as connection:
+            warehouse.upsert(connection, market_data, snapshot(price_usd=3.0))
+            warehouse.upsert(connection, market_data, snapshot(symbol="ETH"))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        half_done()
     assert store.read(select(market_data))["price_usd"].tolist() == [1.5]
 
 

@@ -1,19 +1,8 @@
 """The data dictionary, as Markdown."""
 
-from sqlalchemy import Boolean, Double, Integer, MetaData, String, Text
-from sqlalchemy.types import JSON, TypeEngine
+from sqlalchemy import MetaData
 
-from crypto_platform.tables.columns import UTCDateTime
-
-_TYPES: tuple[tuple[type[TypeEngine[object]] | type, str], ...] = (
-    (UTCDateTime, "instant"),
-    (Double, "double"),
-    (Boolean, "boolean"),
-    (Integer, "integer"),
-    (JSON, "document"),
-    (Text, "text"),
-    (String, "text"),
-)
+from crypto_platform.tables.columns import type_name
 
 
 def data_dictionary(metadata: MetaData) -> str:
@@ -36,10 +25,9 @@ def data_dictionary(metadata: MetaData) -> str:
         lines += ["", f"## {table.name}", "", f"{table.comment} Grain: {grain}.", ""]
         lines += ["| column | type | unit | null | meaning |", "| --- | --- | --- | --- | --- |"]
         for column in table.columns:
-            kind = next(name for base, name in _TYPES if isinstance(column.type, base))
             key = " (key)" if column.primary_key else ""
             null = "yes" if column.nullable else "no"
             lines.append(
-                f"| `{column.name}`{key} | {kind} | {column.info.get('unit', '')} | {null} | {column.comment} |"
+                f"| `{column.name}`{key} | {type_name(column)} | {column.info.get('unit', '')} | {null} | {column.comment} |"
             )
     return "\n".join(lines) + "\n"

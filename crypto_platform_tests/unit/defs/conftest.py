@@ -49,10 +49,8 @@ class World:
     instance: dg.DagsterInstance
     candles: Candles
 
-    def materialize(
-        self, *assets: str, symbols: Sequence[str] = SYMBOLS, tags: dict[str, str] | None = None
-    ) -> dg.ExecuteInProcessResult:
-        """One run of assets over a range of symbols; without checks that are not the assets' own."""
+    def materialize(self, *assets: str, symbols: Sequence[str] = SYMBOLS) -> dg.ExecuteInProcessResult:
+        """One run of assets over a range of symbols; with all their checks."""
         job = self.defs.resolve_implicit_global_asset_job_def()
         return self._run(job, symbols, asset_selection=[dg.AssetKey(name) for name in assets])
 
@@ -64,6 +62,8 @@ class World:
         single = len(symbols) == 1
         partition: dict[str, Any] = {"partition_key": symbols[0]} if single else {}
         tags = {AS_OF_TAG: NOW.isoformat()} | ({} if single else range_tags(symbols))
+        quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+        more["run_config"] = quiet | more.get("run_config", {})
         return job.execute_in_process(instance=self.instance, tags=tags, raise_on_error=False, **partition, **more)
 
 

@@ -8,8 +8,10 @@ import pytest
 from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationPlanned
 from dagster._core.events import DagsterEvent, DagsterEventType
 
+from crypto_platform.definitions import build_defs
 from crypto_platform.defs import automation
 from crypto_platform.defs.checks import decision_keys
+from crypto_platform.settings import Settings
 
 SYMBOLS = ("BTC", "ETH", "ADA")
 NOON = datetime(2026, 3, 4, 12, tzinfo=UTC)
@@ -19,8 +21,9 @@ ACCURACY, DRIFT, FRESH = decision_keys()
 class History:
     """An instance's check history, written as runs write it, and the sensor that reads it."""
 
-    def __init__(self, instance: dg.DagsterInstance) -> None:
+    def __init__(self, instance: dg.DagsterInstance, repository: dg.RepositoryDefinition) -> None:
         self.instance = instance
+        self.repository = repository
         self.cursor: str | None = None
 
     def plan(self, run: str, *checks: str, symbols: Sequence[str] = SYMBOLS) -> None:
@@ -45,16 +48,21 @@ class History:
         self.instance.report_dagster_event(event, run, timestamp=at.timestamp())
 
     def tick(self) -> list[dg.RunRequest]:
-        context = dg.build_sensor_context(instance=self.instance, cursor=self.cursor)
-        data = automation.retrain_sensor(SYMBOLS).evaluate_tick(context)
+        context = dg.build_sensor_context(self.instance, cursor=self.cursor, repository_def=self.repository)
+        data = self.repository.get_sensor_def(automation.RETRAIN_SENSOR).evaluate_tick(context)
         self.cursor = data.cursor
         return list(data.run_requests or ())
 
 
+@pytest.fixture(scope="module")
+def repository(settings: Settings) -> dg.RepositoryDefinition:
+    return build_defs(settings).get_repository_def()
+
+
 @pytest.fixture
-def history() -> Iterator[History]:
+def history(repository: dg.RepositoryDefinition) -> Iterator[History]:
     with dg.DagsterInstance.ephemeral() as instance:
-        yield History(instance)
+        yield History(instance, repository)
 
 
 def keys(requests: Sequence[dg.RunRequest]) -> list[str | None]:

@@ -1,0 +1,201 @@
+"""Laws of the data's way in: closed candles, restatements, provenance, and features kept up hour by hour."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sqlalchemy import select
+
+from crypto_platform.core.features import DEFAULT
+from crypto_platform.core.provenance import Provenance
+from crypto_platform.errors import ConfigurationError, ProvenanceError
+from crypto_platform.storage.warehouse import Warehouse
+from crypto_platform.tables import features, ohlcv_data, ohlcv_revisions, sentiment_data, watermarks
+from crypto_platform.tables.features import HORIZONS, target_direction, target_return
+
+Moment = Callable[[float], datetime]
+LABELS = [name(h) for h in HORIZONS for name in (target_return, target_direction)]
+
+
+def candles(store: Warehouse) -> pd.DataFrame:
+    return store.read(select(ohlcv_data).order_by(ohlcv_data.c.symbol, ohlcv_data.c.timestamp))
+
+
+def assert_same_features(ours: pd.DataFrame, theirs: pd.DataFrame) -> None:
+    """Every column of every row, doubles to 1e-9."""
+    pd.testing.assert_frame_equal(
+        ours.reset_index(drop=True), theirs.reset_index(drop=True), rtol=1e-9, atol=1e-9, check_dtype=False
+    )
+
+
+@pytest.mark.parametrize("minutes", [0, 1.9, 2, 30, 61.9, 62])
+def test_only_closed_candles_are_asked_for_and_stored(deployment: Any, moment: Moment, minutes: float) -> None:
+    now = moment(100) - timedelta(minutes=5) + timedelta(minutes=minutes)
+    deployment.collect(now)
+    newest = candles(deployment.store)["timestamp"].max()
+    assert newest + pd.Timedelta(hours=1, minutes=2) <= now < newest + pd.Timedelta(hours=2, minutes=2)
+    assert all(end == newest + pd.Timedelta(hours=1) for _, _, end in deployment.candles.asked)
+
+
+def test_collecting_again_writes_nothing(deployment: Any, moment: Moment) -> None:
+    assert deployment.collect(moment(100)).rows == 200
+    before = candles(deployment.store)
+    for later in (0, 0.5):
+        again = deployment.collect(moment(100 + later))
+        assert again.rows == 0
+        assert not again.failed
+    pd.testing.assert_frame_equal(candles(deployment.store), before)
+
+
+def test_rows_say_whether_they_were_seen_or_loaded_afterwards(deployment: Any, moment: Moment) -> None:
+    deployment.collect(moment(100))
+    deployment.collect(moment(101))
+    rows = candles(deployment.store)
+    closed = rows["timestamp"] + pd.Timedelta(hours=1)
+    seen = ~rows["known_at_estimated"]
+    assert seen.sum() == 4  # the newest hour of both symbols, twice
+    assert (rows.loc[seen, "known_at"] == closed[seen] + pd.Timedelta(minutes=5)).all()
+    assert (rows.loc[~seen, "known_at"] == closed[~seen] + pd.Timedelta(minutes=2)).all()
+
+
+def test_one_failing_symbol_does_not_keep_the_others(deployment: Any, moment: Moment) -> None:
+    deployment.candles.broken = {"BTC"}
+    done = deployment.collect(moment(100))
+    assert done.failed == {"BTC": "fake is down for BTC"}
+    assert set(candles(deployment.store)["symbol"]) == {"ETH"}
+    deployment.candles.broken = set()
+    assert deployment.collect(moment(101)).rows == 101 + 1
+
+
+def test_a_restated_candle_leaves_a_revision_and_rebuilds_what_came_of_it(
+    deployment: Any, deploy: Any, moment: Moment, blank: Callable[[], Warehouse]
+) -> None:
+    deployment.ingest(moment(400))
+    before = deployment.features()
+    frame = deployment.candles.frames["BTC"]
+    hour = frame["timestamp"] == moment(398) - timedelta(minutes=5)
+    frame.loc[hour, ["close", "high"]] *= 1.01
+    deployment.collect(moment(400.5))
+    revisions = deployment.store.read(select(ohlcv_revisions))
+    assert len(revisions) == 1
+    revision = revisions.iloc[0]
+    assert revision["new_close"] == pytest.approx(revision["old_close"] * 1.01)
+    assert revision["new_open"] == revision["old_open"]
+    assert revision["seen_at"] == moment(400.5)
+
+    deployment.build(moment(400.5))
+    fresh = deploy(blank())
+    fresh.candles.frames = deployment.candles.frames
+    fresh.ingest(moment(400.5))
+    assert_same_features(deployment.features(), fresh.features())
+    assert not deployment.features().equals(before)
+    assert deployment.collect(moment(400.5)).rows == 0
+    assert len(deployment.store.read(select(ohlcv_revisions))) == 1
+    fresh.store.close()
+
+
+def test_features_kept_up_hour_by_hour_equal_one_build(
+    deployment: Any, deploy: Any, moment: Moment, blank: Callable[[], Warehouse]
+) -> None:
+    """Fifty ticks over a filled hole of 2 h and a splitting one of 5 h."""
+    deployment.ingest(moment(395))
+    for hour in range(396, 446):
+        deployment.ingest(moment(hour))
+    whole = deploy(blank())
+    whole.ingest(moment(445))
+    ours, theirs = deployment.features(), whole.features()
+    assert ours["is_filled"].sum() == 2
+    assert_same_features(ours, theirs)
+    whole.store.close()
+
+
+def test_building_again_writes_nothing(deployment: Any, moment: Moment) -> None:
+    deployment.ingest(moment(100))
+    assert deployment.build(moment(100)).rows == 0
+
+
+def test_features_at_a_moment_do_not_know_what_came_later(
+    deployment: Any, deploy: Any, moment: Moment, blank: Callable[[], Warehouse]
+) -> None:
+    """Labels aside, the newest row is the same whether or not later candles are in the store."""
+    deployment.collect_sentiment(moment(400))
+    deployment.collect(moment(440))
+    deployment.build(moment(400))
+    ours = deployment.features()
+    early = deploy(blank())
+    early.ingest(moment(400))
+    assert_same_features(ours, early.features())
+    assert ours["timestamp"].max() == moment(399) - timedelta(minutes=5)
+    early.store.close()
+
+
+def test_stored_labels_are_the_returns_of_stored_closes(deployment: Any, moment: Moment) -> None:
+    deployment.ingest(moment(450))
+    rows = deployment.features()
+    close = candles(deployment.store).set_index(["symbol", "timestamp"])["close"]
+    for horizon in HORIZONS:
+        for row in rows[rows[target_return(horizon)].notna()].sample(40, random_state=1).itertuples():
+            later = close[row.symbol, row.timestamp + pd.Timedelta(hours=horizon)]
+            expected = later / close[row.symbol, row.timestamp] - 1
+            assert getattr(row, target_return(horizon)) == pytest.approx(expected, rel=1e-12)
+            assert getattr(row, target_direction(horizon)) == float(expected > 0)
+        newest = rows["timestamp"] > rows["timestamp"].max() - pd.Timedelta(hours=horizon)
+        assert rows.loc[newest, target_return(horizon)].isna().all()
+
+
+@pytest.mark.parametrize("arriving", [Provenance.LIVE, Provenance.RECORDED])
+def test_data_of_two_provenances_never_meet(deployment: Any, moment: Moment, arriving: Provenance) -> None:
+    deployment.collect(moment(100))
+    before = candles(deployment.store)
+    deployment.candles.provenance = deployment.sentiment.provenance = arriving
+    with pytest.raises(ProvenanceError, match=f"holds simulated data and {arriving} data arrived"):
+        deployment.collect(moment(102))
+    with pytest.raises(ProvenanceError, match="CRYPTO_PLATFORM_HOME"):
+        deployment.collect_sentiment(moment(102))
+    pd.testing.assert_frame_equal(candles(deployment.store), before)
+    assert deployment.store.read(select(sentiment_data)).empty
+
+
+def test_every_row_names_its_provenance(deployment: Any, moment: Moment) -> None:
+    deployment.ingest(moment(100))
+    assert set(candles(deployment.store)["source"]) == {"simulated:fake"}
+    assert set(deployment.store.read(select(sentiment_data))["source"]) == {"simulated:mood"}
+
+
+def test_a_symbol_stays_with_its_first_source(deployment: Any, moment: Moment) -> None:
+    deployment.collect(moment(100))
+    other = type(deployment.candles)(deployment.candles.frames, name="other")
+    done = deployment.collect(moment(101), [other])
+    assert set(done.failed) == {"BTC", "ETH"}
+    assert "pinned to source 'fake'" in done.failed["BTC"]
+    assert other.asked == []
+    assert not deployment.collect(moment(101), [other, deployment.candles]).failed
+    assert other.asked == []
+
+
+def test_no_usable_source_is_a_mistake_of_the_settings(deployment: Any, moment: Moment) -> None:
+    with pytest.raises(ConfigurationError, match="CRYPTO_PLATFORM_OHLCV_SOURCES"):
+        deployment.collect(moment(100), [])
+
+
+def test_watermarks_never_pass_the_rows_they_speak_of(deployment: Any, moment: Moment) -> None:
+    for hour in (100, 101, 105):
+        deployment.ingest(moment(hour))
+        marks = deployment.store.read(select(watermarks)).set_index(["dataset", "symbol"])["watermark"]
+        for table, dataset in ((ohlcv_data, "ohlcv_data"), (features, f"features:{DEFAULT.hash}")):
+            newest = deployment.store.read(select(table.c.timestamp).where(table.c.symbol == "ETH"))["timestamp"].max()
+            assert marks[dataset, "ETH"] == newest + pd.Timedelta(hours=1)
+
+
+def test_labels_are_never_rewritten_by_silence(deployment: Any, moment: Moment) -> None:
+    """A label that was known stays as it was while later hours arrive."""
+    deployment.ingest(moment(440))
+    before = deployment.features().set_index(["symbol", "timestamp"])[LABELS]
+    deployment.collect(moment(445))
+    deployment.build(moment(445))
+    now = deployment.features().set_index(["symbol", "timestamp"])[LABELS].loc[before.index]
+    known = before.notna().to_numpy()
+    np.testing.assert_array_equal(now.to_numpy()[known], before.to_numpy()[known])

@@ -1,0 +1,317 @@
+"""Laws of forecasts, outcomes, comparisons and decisions, by hand on small models."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sqlalchemy import select
+
+from crypto_platform.core.hours import HOUR
+from crypto_platform.core.retraining import ClassicRules
+from crypto_platform.core.signals import SignalRules
+from crypto_platform.operations import compare, decide, registry
+from crypto_platform.storage.warehouse import Warehouse
+from crypto_platform.tables import (
+    ab_test_results,
+    model_aliases,
+    model_metrics,
+    model_versions,
+    ohlcv_data,
+    prediction_outcomes,
+    predictions,
+    retrain_decisions,
+)
+
+Moment = Callable[[float], datetime]
+KEY = ["symbol", "horizon", "prediction_timestamp", "version"]
+TRAINED, NOW = 1210, 1250  # hours of the first training and of the present
+
+
+def forecasts(store: Warehouse) -> pd.DataFrame:
+    return store.read(select(predictions).order_by(*(predictions.c[name] for name in KEY)))
+
+
+def outcomes(store: Warehouse) -> pd.DataFrame:
+    return store.read(select(prediction_outcomes).order_by(*(prediction_outcomes.c[name] for name in KEY)))
+
+
+@pytest.fixture
+def served(deployment: Any, moment: Moment) -> Any:
+    """Candles until `NOW`, a model trained at `TRAINED`."""
+    deployment.ingest(moment(NOW))
+    done = deployment.train(moment(TRAINED))
+    assert not done.failed
+    return deployment
+
+
+def test_training_uses_nothing_that_was_known_later(served: Any, moment: Moment) -> None:
+    rows = served.store.read(select(model_versions))
+    assert len(rows) == 4  # two symbols, two horizons
+    for row in rows.itertuples():
+        assert row.train_end + HOUR + row.horizon * HOUR <= moment(TRAINED)
+        assert row.trained_at == moment(TRAINED)
+        assert row.n_rows > 300
+    scored = served.store.read(select(model_metrics))
+    assert set(scored["version"]) == set(rows["version"])
+    assert (scored["fold"] == -1).any()
+    assert (scored["n"] > 0).all()
+
+
+def test_training_again_on_the_same_moment_changes_nothing(served: Any, moment: Moment) -> None:
+    tables = (model_versions, model_metrics, model_aliases)
+    before = [served.store.read(select(table)) for table in tables]
+    served.train(moment(TRAINED))
+    for table, held in zip(tables, before, strict=True):
+        pd.testing.assert_frame_equal(served.store.read(select(table)), held)
+
+
+def test_a_later_training_becomes_champion_and_keeps_the_way_back(served: Any, moment: Moment) -> None:
+    served.train(moment(NOW - 10))
+    aliases = served.store.read(
+        select(model_aliases).where(model_aliases.c.symbol == "BTC", model_aliases.c.horizon == 1)
+    )
+    champions = aliases[aliases["alias"] == "champion"].sort_values("at")
+    first, second = champions["version_to"]
+    assert champions["version_from"].tolist() == [None, first]
+    assert aliases.loc[aliases["alias"] == "previous", "version_to"].tolist() == [first]
+    held = {at: registry.champions(served.store, ["BTC"], moment(at))["BTC", 1].version for at in (TRAINED, NOW)}
+    assert held == {TRAINED: first, NOW: second}
+
+
+def test_too_little_history_is_not_trainable_and_no_failure(deployment: Any, moment: Moment) -> None:
+    deployment.ingest(moment(400))
+    done = deployment.train(moment(400))
+    assert not done.failed
+    assert done.results[0].details["0.status"] == "not_trainable"
+    assert deployment.store.read(select(model_versions)).empty
+
+
+def test_no_forecast_is_by_a_model_trained_after_its_hour(served: Any, moment: Moment) -> None:
+    served.train(moment(NOW - 10))
+    served.predict(moment(NOW), since=moment(TRAINED - 20))
+    rows = forecasts(served.store)
+    versions = served.store.read(select(model_versions)).set_index("version")
+    by_model = rows[rows["version"] != "none"]
+    assert (versions.loc[by_model["version"], "trained_at"].to_numpy() <= by_model["created_at"].to_numpy()).all()
+    assert by_model["version"].nunique() == 8
+    none = rows[rows["version"] == "none"]
+    assert set(none["reason"]) == {"no_model"}
+    assert len(none) > 0
+    # one forecast an hour: no hour has two champions
+    assert not rows.duplicated(["symbol", "horizon", "prediction_timestamp"]).any()
+    # candle t is forecast at t + 1 h, on the hour, and the newest closed one is among them
+    assert (rows["prediction_timestamp"] == rows["candle_timestamp"] + pd.Timedelta(hours=1)).all()
+    assert rows["prediction_timestamp"].max() == moment(NOW) - timedelta(minutes=5)
+
+
+def test_a_forecast_is_written_once_and_stays(served: Any, moment: Moment) -> None:
+    served.predict(moment(NOW))
+    before = forecasts(served.store)
+    assert set(before["symbol"]) == {"BTC", "ETH"}
+    again = served.predict(moment(NOW), rules=SignalRules(buy=0.501, sell=0.499, fee_bps=0, slippage_bps=0))
+    assert again.rows == 0
+    pd.testing.assert_frame_equal(forecasts(served.store), before)
+
+
+def test_numbers_of_a_forecast_agree_with_one_another(served: Any, moment: Moment) -> None:
+    served.predict(moment(NOW), since=moment(TRAINED + 1))
+    rows = forecasts(served.store)
+    rows = rows[rows["prob_up"].notna()]
+    assert len(rows) > 100
+    models = rows[[f"prob_up_{name}" for name in ("logistic_regression", "random_forest", "gradient_boosting")]]
+    np.testing.assert_allclose(rows["prob_up"], models.mean(axis=1), atol=1e-12)
+    np.testing.assert_allclose(rows["prob_up"] + rows["prob_down"], 1)
+    np.testing.assert_allclose(rows["confidence"], np.maximum(rows["prob_up"], rows["prob_down"]))
+    np.testing.assert_allclose(rows["predicted_price"], rows["current_price"] * (1 + rows["predicted_return"]))
+    assert (rows["signal"].eq("HOLD") == rows["reason"].notna()).all()
+    close = served.store.read(select(ohlcv_data)).set_index(["symbol", "timestamp"])["close"]
+    assert [close[row.symbol, row.candle_timestamp] for row in rows.itertuples()] == rows["current_price"].tolist()
+
+
+def test_the_expected_edge_uses_resolved_returns_only(served: Any, moment: Moment) -> None:
+    served.predict(moment(NOW))
+    closes = served.store.read(select(ohlcv_data).where(ohlcv_data.c.symbol == "ETH").order_by(ohlcv_data.c.timestamp))
+    for row in forecasts(served.store).query("symbol == 'ETH'").itertuples():
+        known = closes[closes["timestamp"] <= row.candle_timestamp]["close"].to_numpy()
+        resolved = np.abs(known[row.horizon :] / known[: -row.horizon] - 1)[-168:]
+        assert row.expected_edge == pytest.approx((2 * row.prob_up - 1) * resolved.mean(), rel=1e-9)
+
+
+@pytest.mark.parametrize("minutes", [2, 5, 30])
+def test_a_forecast_made_in_time_is_live_and_dated_now(served: Any, moment: Moment, minutes: float) -> None:
+    now = moment(NOW) + timedelta(minutes=minutes - 5)
+    served.predict(now, created_at=now)
+    rows = forecasts(served.store)
+    assert len(rows) == 4
+    assert set(rows["origin"]) == {"live"}
+    assert set(rows["created_at"]) == {pd.Timestamp(now)}
+
+
+def test_nobody_forecasts_the_past_under_a_real_clock(served: Any, moment: Moment) -> None:
+    with pytest.raises(ValueError, match="simulated clock only"):
+        served.predict(moment(NOW), created_at=moment(NOW), since=moment(TRAINED))
+    assert forecasts(served.store).empty
+
+
+@pytest.mark.parametrize("hours", [26 / 60, 2, 30])
+def test_stale_candles_are_not_forecast(served: Any, moment: Moment, hours: float) -> None:
+    now = moment(NOW + hours)  # 26 minutes on, the newest candle opened 91 minutes ago
+    done = served.predict(now, created_at=now)
+    assert forecasts(served.store).empty
+    assert set(done.failed) == {"BTC", "ETH"}
+    assert all("stale_data" in why for why in done.failed.values())
+
+
+def test_each_abstention_has_its_reason(deployment: Any, moment: Moment) -> None:
+    deployment.ingest(moment(NOW))
+    deployment.predict(moment(NOW))
+    assert set(forecasts(deployment.store)["reason"]) == {"no_model"}
+    deployment.train(moment(NOW))
+    frame = deployment.candles.frames["BTC"]
+    deployment.candles.frames["BTC"] = frame[
+        (frame["timestamp"] < moment(NOW)) | (frame["timestamp"] > moment(NOW + 9))
+    ]
+    deployment.collect_sentiment(moment(NOW + 15))
+    deployment.tick(moment(NOW + 15))
+    rows = forecasts(deployment.store)
+    late = rows[rows["prediction_timestamp"] > moment(NOW + 14)].set_index(["symbol", "horizon"])
+    assert late.loc[("BTC", 1), "reason"] == "warming_up"  # a gap of ten hours begins a new stretch
+    assert late.loc[("BTC", 1), ["signal", "version"]].tolist()[0] == "HOLD"
+    assert np.isnan(late.loc[("BTC", 1), "prob_up"])
+    assert np.isfinite(late.loc[("ETH", 1), "prob_up"])
+
+
+def test_missing_features_are_named(deployment: Any, moment: Moment) -> None:
+    """Sentiment ends: a model that learned with it has nothing to say a few days later."""
+    deployment.ingest(moment(TRAINED))
+    deployment.train(moment(TRAINED))
+    later = TRAINED + 160
+    deployment.tick(moment(later))
+    rows = forecasts(deployment.store)
+    assert set(rows["reason"]) == {"features_missing"}
+    assert all(names and set(names) <= {"fng", "fng_chg_1d", "fng_chg_7d"} for names in rows["missing_features"])
+
+
+def test_an_expired_model_scores_but_signals_nothing(served: Any, moment: Moment) -> None:
+    everything = SignalRules(buy=0.5000001, sell=0.4999999, agreement=0.5, fee_bps=0, slippage_bps=0)
+    served.predict(moment(NOW), expiry=timedelta(hours=30), since=moment(TRAINED + 1), rules=everything)
+    rows = forecasts(served.store)
+    ends = served.store.read(select(model_versions)).set_index("version")["train_end"]
+    age = rows["prediction_timestamp"] - (pd.DatetimeIndex(ends.loc[rows["version"]]) + pd.Timedelta(hours=1))
+    old = age > pd.Timedelta(hours=30)
+    assert old.any()
+    assert (~old).any()
+    assert rows.loc[old, "prob_up"].notna().all()
+    assert set(rows.loc[old, "signal"]) == {"HOLD"}
+    assert "model_expired" in set(rows.loc[old, "reason"])
+    assert "model_expired" not in set(rows.loc[~old, "reason"])
+    assert {"BUY", "SELL"} & set(rows.loc[~old, "signal"])
+
+
+def test_a_refused_bundle_is_one_symbols_error(served: Any, moment: Moment) -> None:
+    version = registry.champions(served.store, ["BTC"], moment(NOW))["BTC", 1].version
+    manifest = served.artifacts.folder(version) / "manifest.json"
+    manifest.write_bytes(manifest.read_bytes() + b" ")
+    done = served.predict(moment(NOW))
+    assert set(done.failed) == {"BTC"}
+    assert version in done.failed["BTC"]
+    rows = forecasts(served.store)
+    assert set(zip(rows["symbol"], rows["horizon"], strict=True)) == {("BTC", 3), ("ETH", 1), ("ETH", 3)}
+
+
+def test_outcomes_are_the_labels_worked_out_by_hand(served: Any, moment: Moment) -> None:
+    served.predict(moment(NOW), since=moment(TRAINED + 1))
+    served.settle(moment(NOW))
+    made, came = forecasts(served.store).set_index(KEY), outcomes(served.store).set_index(KEY)
+    made = made[made["prob_up"].notna()]
+    now = pd.Timestamp(moment(NOW))
+    resolved = [key for key in made.index if key[2] + key[1] * HOUR <= now]
+    assert sorted(came.index) == sorted(resolved)
+    close = served.store.read(select(ohlcv_data)).set_index(["symbol", "timestamp"])["close"]
+    for key, row in came.iterrows():
+        symbol, horizon, at, _ = key
+        candle = at - pd.Timedelta(hours=1)
+        realized = close[symbol, candle + pd.Timedelta(hours=horizon)] / close[symbol, candle] - 1
+        p = made.loc[key, "prob_up"]
+        assert row["realized_return"] == pytest.approx(realized, rel=1e-12)
+        assert row["realized_direction"] == float(realized > 0)
+        assert row["correct"] == ((p > 0.5) == (realized > 0))
+        assert row["log_loss"] == pytest.approx(-np.log(p if realized > 0 else 1 - p), rel=1e-12)
+        assert row["resolved_at"] == at + pd.Timedelta(hours=horizon) <= now
+
+
+def test_each_forecast_is_settled_once_and_not_before_it_resolves(served: Any, moment: Moment) -> None:
+    settled = []
+    for hour in range(NOW, NOW + 12):
+        served.collect_sentiment(moment(hour))
+        served.tick(moment(hour))
+        rows = outcomes(served.store)
+        assert (rows["resolved_at"] <= moment(hour)).all()
+        settled.append(len(rows))
+        assert served.settle(moment(hour)).rows == 0
+    made = forecasts(served.store)
+    assert made["prob_up"].notna().all()
+    resolved = made["prediction_timestamp"] + pd.to_timedelta(made["horizon"], unit="h") <= moment(NOW + 11)
+    assert settled[-1] == resolved.sum() > 40
+    assert not outcomes(served.store).duplicated(KEY).any()
+
+
+def test_settling_late_gives_the_same_outcomes(served: Any, moment: Moment) -> None:
+    served.predict(moment(NOW - 5), since=moment(TRAINED + 1))
+    for hour in range(TRAINED + 2, NOW, 7):
+        served.settle(moment(hour))
+    served.settle(moment(NOW))
+    step_by_step = outcomes(served.store)
+    with served.store.begin() as connection:
+        connection.execute(prediction_outcomes.delete())
+        connection.exec_driver_sql("DELETE FROM watermarks WHERE dataset = 'prediction_outcomes'")
+    served.settle(moment(NOW))
+    pd.testing.assert_frame_equal(outcomes(served.store), step_by_step)
+
+
+def test_both_arms_are_compared_on_every_hour(served: Any, moment: Moment) -> None:
+    served.predict(moment(NOW), since=moment(TRAINED + 1))
+    served.settle(moment(NOW - 10))
+    for at in (NOW - 10, NOW, NOW):
+        served.settle(moment(at))
+        done = compare.compare(served.store, served.names, as_of=moment(at), horizons=(1, 3))
+        assert not done.failed
+    assert done.rows == 0  # the third time, nothing is new
+    arms = served.store.read(select(ab_test_results))
+    made = forecasts(served.store)
+    made = made[made["prob_up"].notna()]
+    assert len(arms) == 2 * len(made)
+    pairs = arms.groupby(["test_name", "symbol", "horizon", "prediction_timestamp"])
+    assert set(pairs["arm"].agg(lambda arm: "".join(sorted(arm)))) == {"AB"}
+    assert (pairs["published_arm"].nunique() == 1).all()
+    known = arms["realized_return"].notna()
+    assert known.sum() == 2 * len(outcomes(served.store))
+    assert (arms["correct"].notna() == known).all()
+    assert (arms["log_loss"].notna() == known).all()
+    joined = arms.merge(made, on=["symbol", "horizon", "prediction_timestamp"], suffixes=("", "_made"))
+    expected = joined["prob_up_random_forest"].where(joined["arm"] == "A", joined["prob_up_gradient_boosting"])
+    assert joined["prob_up"].tolist() == expected.tolist()
+
+
+def test_decisions_are_written_also_when_they_say_no(served: Any, moment: Moment) -> None:
+    served.predict(moment(NOW), since=moment(TRAINED + 1))
+    served.settle(moment(NOW))
+    for rules, verdict in ((ClassicRules(max_drift=99, min_accuracy=0), False), (ClassicRules(max_age_days=0.1), True)):
+        at = moment(NOW) + timedelta(seconds=verdict)
+        done = decide.record(served.store, served.names, as_of=at, horizons=(1, 3), rules=rules)
+        assert not done.failed
+        rows = served.store.read(select(retrain_decisions).where(retrain_decisions.c.decision_time == at))
+        assert len(rows) == 4
+        assert set(rows["should_retrain"]) == {verdict}
+        assert all(bool(reasons) is verdict for reasons in rows["reasons"])
+        assert decide.record(served.store, served.names, as_of=at, horizons=(1, 3), rules=rules).rows == 0
+
+
+def test_a_symbol_without_a_champion_is_to_be_trained(deployment: Any, moment: Moment) -> None:
+    deployment.ingest(moment(NOW))
+    verdicts = decide.judge(deployment.store, ["BTC"], as_of=moment(NOW), horizons=(1,), rules=ClassicRules())
+    assert any("there is no champion" in reason for reason in verdicts["BTC", 1].reasons)
+    assert deployment.store.read(select(retrain_decisions)).empty  # judging writes nothing

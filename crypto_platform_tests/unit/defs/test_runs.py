@@ -1,0 +1,167 @@
+"""A run over a range: one materialization a symbol and asset, and one symbol's failure is nobody else's."""
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+import pytest
+
+SYMBOLS = ("BTC", "ETH", "ADA")
+CHECK = "every_symbol_succeeded"
+
+
+def materialized(result: dg.ExecuteInProcessResult) -> Counter[tuple[str, str | None]]:
+    """How often each (asset, partition) was materialized."""
+    return Counter(
+        (event.asset_key.to_user_string(), event.partition)
+        for event in result.all_events
+        if event.is_step_materialization and event.asset_key
+    )
+
+
+def metadata_of(result: dg.ExecuteInProcessResult, asset: str) -> dict[str | None, dict[str, Any]]:
+    """Metadata of an asset's materializations, by partition."""
+    return {
+        event.partition: {
+            name: entry.value for name, entry in event.step_materialization_data.materialization.metadata.items()
+        }
+        for event in result.all_events
+        if event.is_step_materialization and event.asset_key == dg.AssetKey(asset)
+    }
+
+
+def evaluations(result: dg.ExecuteInProcessResult, check: str) -> dict[str | None, dg.AssetCheckEvaluation]:
+    """Evaluations of a check, by partition."""
+    found = result.get_asset_check_evaluations()
+    return {evaluation.partition: evaluation for evaluation in found if evaluation.check_name == check}
+
+
+@pytest.fixture(scope="module")
+def collected(world: Any) -> dg.ExecuteInProcessResult:
+    return world.materialize("ohlcv_data", "features")
+
+
+@pytest.fixture
+def eth_down(world: Any) -> Iterator[None]:
+    world.candles.down.add("ETH")
+    yield
+    world.candles.down.clear()
+
+
+def test_a_range_run_materializes_each_symbol_once(collected: dg.ExecuteInProcessResult) -> None:
+    assert collected.success
+    expected = {(asset, symbol): 1 for asset in ("ohlcv_data", "features") for symbol in SYMBOLS}
+    assert materialized(collected) == expected
+
+
+def test_each_partition_shows_its_own_rows_and_hours_and_what_data_it_is(
+    collected: dg.ExecuteInProcessResult,
+) -> None:
+    shown = metadata_of(collected, "ohlcv_data")
+    assert set(shown) == set(SYMBOLS)
+    for metadata in shown.values():
+        assert metadata["rows_written"] == 55 * 24
+        assert metadata["data"] == "SIMULATED"
+        assert metadata["last"] > metadata["first"]
+
+
+def test_a_failing_symbol_fails_the_check_and_no_neighbor(
+    world: Any, collected: dg.ExecuteInProcessResult, eth_down: None
+) -> None:
+    result = world.materialize("ohlcv_data", "features")
+    assert result.success
+    assert materialized(result).keys() == {(asset, s) for asset in ("ohlcv_data", "features") for s in SYMBOLS}
+    (evaluation,) = [
+        e
+        for e in result.get_asset_check_evaluations()
+        if e.asset_key == dg.AssetKey("ohlcv_data") and e.check_name == CHECK
+    ]
+    assert not evaluation.passed
+    assert evaluation.severity is dg.AssetCheckSeverity.ERROR
+    assert evaluation.metadata["failing"].value == {"ETH": "binance does not answer for ETH"}
+    shown = metadata_of(result, "ohlcv_data")
+    assert shown["ETH"]["error"] == "binance does not answer for ETH"
+    assert "error" not in shown["BTC"]
+
+
+@pytest.mark.parametrize("symbols", [("ETH",), ("ETH", "ADA")])
+def test_a_run_fails_only_where_no_symbol_succeeded(
+    world: Any, collected: dg.ExecuteInProcessResult, eth_down: None, symbols: tuple[str, ...]
+) -> None:
+    result = world.materialize("ohlcv_data", symbols=symbols)
+    assert result.success == (symbols != ("ETH",))
+    if not result.success:
+        assert materialized(result) == {}
+        failure = next(event for event in result.all_events if event.is_step_failure)
+        assert "ETH: binance does not answer for ETH" in failure.step_failure_data.error.to_string()
+
+
+def test_a_single_partition_run_is_about_that_symbol_alone(world: Any, collected: dg.ExecuteInProcessResult) -> None:
+    result = world.materialize("features", symbols=("BTC",))
+    assert result.success
+    assert materialized(result) == {("features", "BTC"): 1}
+
+
+def test_running_a_range_again_writes_nothing(world: Any, collected: dg.ExecuteInProcessResult) -> None:
+    result = world.materialize("ohlcv_data", "features")
+    assert {m["rows_written"] for a in ("ohlcv_data", "features") for m in metadata_of(result, a).values()} == {0}
+
+
+@pytest.fixture(scope="module")
+def hour(world: Any, collected: dg.ExecuteInProcessResult) -> dg.ExecuteInProcessResult:
+    """An hourly tick before any model was trained."""
+    return world.run("hourly_job")
+
+
+def test_the_hour_is_judged_symbol_by_symbol(hour: dg.ExecuteInProcessResult) -> None:
+    """Without a model there is no forecast, and the check of each symbol says so."""
+    assert hour.success
+    found = evaluations(hour, "hour_is_served")
+    assert set(found) == set(SYMBOLS)
+    for evaluation in found.values():
+        assert not evaluation.passed
+        assert evaluation.description == "forecast: there is none"
+
+
+def test_the_evaluations_of_a_range_are_all_settled(world: Any, hour: dg.ExecuteInProcessResult) -> None:
+    """None stays planned: the interface would show it as running for ever."""
+    key = dg.AssetCheckKey(dg.AssetKey("predictions"), "hour_is_served")
+    records = world.instance.event_log_storage.get_asset_check_execution_history(key, limit=100)
+    mine = {record.partition: record.status.value for record in records if record.run_id == hour.run_id}
+    assert mine == dict.fromkeys(SYMBOLS, "FAILED")
+
+
+@pytest.mark.parametrize("symbols", [SYMBOLS, ("ETH",)])
+def test_the_retrain_decision_is_checked_symbol_by_symbol(
+    world: Any, hour: dg.ExecuteInProcessResult, symbols: tuple[str, ...]
+) -> None:
+    """Findings without enough data hold; a missing champion fails."""
+    result = world.run("retrain_decision_job", symbols)
+    assert result.success
+    fresh = evaluations(result, "model_is_fresh")
+    assert {symbol: e.passed for symbol, e in fresh.items()} == dict.fromkeys(symbols, False)
+    assert all(e.severity is dg.AssetCheckSeverity.WARN and e.description for e in fresh.values())
+    assert {symbol: e.passed for symbol, e in evaluations(result, "accuracy_holds").items()} == dict.fromkeys(
+        symbols, True
+    )
+    assert set(evaluations(result, "features_have_not_drifted")) == set(symbols)
+    assert materialized(result) == {("retrain_decisions", symbol): 1 for symbol in symbols}
+
+
+def test_the_sensor_s_training_serves_the_symbol(world: Any, hour: dg.ExecuteInProcessResult) -> None:
+    """What the sensor asks for makes the failing check hold and the hour served, for that symbol."""
+    trained = world.run("train_job", ("BTC",), run_config={"ops": {"models": {"config": {"reason": "test"}}}})
+    assert trained.success
+    assert materialized(trained) == {("models", "BTC"): 1, ("model_metrics", "BTC"): 1}
+    served = evaluations(world.run("hourly_job"), "hour_is_served")
+    assert {symbol: e.passed for symbol, e in served.items()} == {"BTC": True, "ETH": False, "ADA": False}
+    fresh = evaluations(world.run("retrain_decision_job"), "model_is_fresh")
+    assert {symbol: e.passed for symbol, e in fresh.items()} == {"BTC": True, "ETH": False, "ADA": False}
+
+
+def test_a_training_of_what_is_due_says_what_was_not(world: Any, hour: dg.ExecuteInProcessResult) -> None:
+    config = {"ops": {"models": {"config": {"only_due": True}}}}
+    world.run("train_job", run_config=config)
+    again = world.run("train_job", run_config=config)
+    assert {m["status"] for m in metadata_of(again, "models").values()} == {"not due"}
