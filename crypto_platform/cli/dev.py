@@ -30,22 +30,36 @@ def dev(
     edge: float = Edge,
 ) -> None:
     """Bring up the Dagster UI and daemon on the demo's store, with the market ticking like live."""
+    from starlette.staticfiles import StaticFiles
+
     from crypto_platform.cli.demo import TRAIN_DAYS
     from crypto_platform.cli.stage import instance_home
+    from crypto_platform.replay.server import running_server
 
     now = datetime.now(UTC)
     choice = Choice(data=data, live=live, seed=seed, edge=edge, days=DAYS)
     home = choice.home(configuration.load().home / "demo", now)
     settings = configuration.load(home=home, train_days=TRAIN_DAYS)
     ensure_home(settings)
-    with served(choice, settings, now, speed=1) as (overrides, title):
-        variables = {"home": str(home.absolute()), "train_days": str(TRAIN_DAYS)} | overrides
+    settings.reports_folder.mkdir(parents=True, exist_ok=True)
+    reports = StaticFiles(directory=settings.reports_folder)
+    # Browsers refuse links from a page to a file: the UI links the report over HTTP.
+    with (
+        served(choice, settings, now, speed=1) as (overrides, title),
+        running_server(reports, port=port + 1 if port else 0) as reports_url,
+    ):
+        variables = {
+            "home": str(home.absolute()),
+            "train_days": str(TRAIN_DAYS),
+            "reports_url": reports_url,
+        } | overrides
         environment = os.environ | {
             configuration.PREFIX + name.upper(): ",".join(value) if isinstance(value, tuple) else str(value)
             for name, value in variables.items()
         }
         environment["DAGSTER_HOME"] = str(instance_home(home))
         console.print(f"Dagster on {title}: http://127.0.0.1:{port} (stop with Ctrl-C)")
+        console.print(f"Reports: {reports_url}/monitoring_report.html")
         command = [sys.executable, "-m", "dagster", "dev", "-m", CODE_LOCATION, "-h", "127.0.0.1", "-p", str(port)]
         # A session of its own: `dagster dev` started otherwise may not hear a signal; ours are handed on to all of it.
         with subprocess.Popen(command, env=environment, start_new_session=True) as process:  # noqa: S603

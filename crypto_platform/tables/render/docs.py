@@ -27,7 +27,6 @@ def data_dictionary(metadata: MetaData) -> str:
         for column in table.columns:
             key = " (key)" if column.primary_key else ""
             null = "yes" if column.nullable else "no"
-            lines.append(
-                f"| `{column.name}`{key} | {type_name(column)} | {column.info.get('unit', '')} | {null} | {column.comment} |"
-            )
+            unit = column.info.get("unit", "")
+            lines.append(f"| `{column.name}`{key} | {type_name(column)} | {unit} | {null} | {column.comment} |")
     return "\n".join(lines) + "\n"
