@@ -83,7 +83,7 @@ def main() -> None:
     print(f"\n{report(results)}\n")
     for n in sizes:
         days, ticks = SIZES[n]
-        print(f"{n} symbols: {days} days of candles held, median of {ticks} hours, baseline and platform in turns.")
+        print(f"{n} symbols: {days} days of candles held, hours measured in turns: {ticks}.")
         if n > 50:
             print(f"  Its baseline was measured on {BASELINE_SYMBOLS} symbols and scaled linearly.")
     print("Left out on both sides: HTTP, process start and imports, training, Dagster. Read ratios, not seconds.")

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -61,12 +62,26 @@ def dev(
         console.print(f"Dagster on {title}: http://127.0.0.1:{port} (stop with Ctrl-C)")
         console.print(f"Reports: {reports_url}/monitoring_report.html")
         command = [sys.executable, "-m", "dagster", "dev", "-m", CODE_LOCATION, "-h", "127.0.0.1", "-p", str(port)]
-        # A session of its own: `dagster dev` started otherwise may not hear a signal; ours are handed on to all of it.
-        with subprocess.Popen(command, env=environment, start_new_session=True) as process:  # noqa: S603
-            for number in (signal.SIGINT, signal.SIGTERM):
-                signal.signal(number, lambda *_: os.killpg(process.pid, signal.SIGTERM))
-            status = process.wait()
-    raise typer.Exit(0 if status in {0, -signal.SIGTERM, 128 + signal.SIGTERM} else status)
+        status = _run_until_stopped(command, environment)
+    stopped = {-signal.SIGTERM, -signal.SIGINT, 128 + signal.SIGTERM, 128 + signal.SIGINT}
+    raise typer.Exit(0 if status in stopped else status)
+
+
+def _run_until_stopped(command: Sequence[str], environment: Mapping[str, str]) -> int:
+    """Run a command with all its children until it ends or we are told to stop; its exit status."""
+    started: list[int] = []
+
+    def stop(number: int, _: object) -> None:
+        for group in started:
+            os.killpg(group, number)
+
+    # Before the start: a signal that our own parent ignores would stay ignored in the children.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+    # A session of its own makes the children one group, which hears a signal as a whole.
+    with subprocess.Popen(command, env=environment, start_new_session=True) as process:  # noqa: S603
+        started.append(process.pid)
+        return process.wait()
 
 
 def replay(

@@ -150,15 +150,21 @@ def moods() -> pd.DataFrame:
 Deploy = Callable[..., Deployment]
 
 
-@pytest.fixture
-def deploy(walks: dict[str, pd.DataFrame], moods: pd.DataFrame, tmp_path: Path) -> Deploy:
-    """A deployment on a store, its frames its own to change."""
+@pytest.fixture(scope="session")
+def make_deployment(walks: dict[str, pd.DataFrame], moods: pd.DataFrame) -> Callable[[Warehouse, Path], Deployment]:
+    """A deployment on a store and a folder, its frames its own to change."""
 
-    def make(store: Warehouse, **options: Any) -> Deployment:
+    def make(store: Warehouse, artifacts: Path) -> Deployment:
         frames = {name: frame.copy() for name, frame in walks.items()}
-        return Deployment(store, ArtifactStore(tmp_path / "artifacts"), FakeCandles(frames), FakeSentiment(moods))
+        return Deployment(store, ArtifactStore(artifacts), FakeCandles(frames), FakeSentiment(moods))
 
     return make
+
+
+@pytest.fixture
+def deploy(make_deployment: Callable[[Warehouse, Path], Deployment], tmp_path: Path) -> Deploy:
+    """A deployment on a store, its artifacts in the test's own folder."""
+    return lambda store: make_deployment(store, tmp_path / "artifacts")
 
 
 @pytest.fixture

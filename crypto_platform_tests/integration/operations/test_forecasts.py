@@ -1,7 +1,9 @@
 """Laws of forecasts, outcomes, comparisons and decisions, by hand on small models."""
 
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -38,13 +40,25 @@ def outcomes(store: Warehouse) -> pd.DataFrame:
     return store.read(select(prediction_outcomes).order_by(*(prediction_outcomes.c[name] for name in KEY)))
 
 
-@pytest.fixture
-def served(deployment: Any, moment: Moment) -> Any:
-    """Candles until `NOW`, a model trained at `TRAINED`."""
+@pytest.fixture(scope="module")
+def trained_home(make_deployment: Any, moment: Moment, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite store with candles until `NOW` and models trained at `TRAINED`, made once."""
+    home = tmp_path_factory.mktemp("trained")
+    deployment = make_deployment(Warehouse.open(f"sqlite:///{home / 'store.db'}"), home / "artifacts")
     deployment.ingest(moment(NOW))
-    done = deployment.train(moment(TRAINED))
-    assert not done.failed
-    return deployment
+    assert not deployment.train(moment(TRAINED)).failed
+    deployment.store.close()
+    return home
+
+
+@pytest.fixture
+def served(make_deployment: Any, trained_home: Path, tmp_path: Path) -> Iterator[Any]:
+    """A copy of `trained_home`, to be changed. Tests that build from nothing run on both engines."""
+    home = tmp_path / "served"
+    shutil.copytree(trained_home, home)
+    store = Warehouse.open(f"sqlite:///{home / 'store.db'}")
+    yield make_deployment(store, home / "artifacts")
+    store.close()
 
 
 def test_training_uses_nothing_that_was_known_later(served: Any, moment: Moment) -> None:

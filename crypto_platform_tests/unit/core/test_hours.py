@@ -23,9 +23,7 @@ def test_a_floor_is_a_whole_utc_hour_at_most_an_hour_before(moment: datetime) ->
 
 
 @given(moments, settles)
-def test_the_newest_closed_candle_has_ended_and_settled_and_the_next_has_not(
-    now: datetime, settle: timedelta
-) -> None:
+def test_the_newest_closed_candle_has_ended_and_settled_and_the_next_has_not(now: datetime, settle: timedelta) -> None:
     newest = newest_closed(now, settle)
     assert as_of(newest) + settle <= now < as_of(newest + HOUR) + settle
     assert closed_until(now, settle) == newest + HOUR
