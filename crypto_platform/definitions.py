@@ -1,5 +1,6 @@
 """The code location: everything Dagster is to know, from one set of settings."""
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,6 +23,13 @@ def build_defs(settings: Settings, resource_overrides: Mapping[str, Any] | None 
     resource_overrides : mapping, optional
         Resources that replace ours, such as a `platform` with a simulated clock.
     """
+    with warnings.catch_warnings():  # what of Dagster is beta or preview is pinned by tests: no news to an operator
+        for kind in (dg.BetaWarning, dg.PreviewWarning):
+            warnings.simplefilter("ignore", kind)
+        return _build(settings, resource_overrides or {})
+
+
+def _build(settings: Settings, resource_overrides: Mapping[str, Any]) -> dg.Definitions:
     partitions = symbol_partitions(settings)
     keys = partitions.get_partition_keys()
     return dg.Definitions(
@@ -30,7 +38,7 @@ def build_defs(settings: Settings, resource_overrides: Mapping[str, Any] | None 
         jobs=jobs.build(),
         schedules=automation.schedules(settings, keys),
         sensors=[automation.retrain_sensor(keys)],
-        resources={"platform": Platform(settings), **(resource_overrides or {})},
+        resources={"platform": Platform(settings), **resource_overrides},
         executor=dg.in_process_executor,
     )
 

@@ -171,7 +171,8 @@ def metrics_are_out_of_sample(store: Warehouse, symbols: Sequence[str], as_of: d
 
 def forecasts_are_fresh(store: Warehouse, symbols: Sequence[str], as_of: datetime) -> Failing:
     """The newest forecast stands for a moment at most `CANDLE_AGE` ago."""
-    rows = store.read(_newest(predictions.c.prediction_timestamp, predictions.c.symbol, symbols))
+    made = predictions.c.prob_up.is_not(None)  # a row with a reason only is none
+    rows = store.read(_newest(predictions.c.prediction_timestamp, predictions.c.symbol, symbols, made))
     return _older_than(rows, symbols, as_of, CANDLE_AGE)
 
 

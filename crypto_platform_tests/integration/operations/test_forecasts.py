@@ -170,9 +170,17 @@ def test_nobody_forecasts_the_past_under_a_real_clock(served: Any, moment: Momen
     assert forecasts(served.store).empty
 
 
-@pytest.mark.parametrize("hours", [26 / 60, 2, 30])
+def test_after_half_an_hour_it_is_too_late_and_nothing_is_wrong(served: Any, moment: Moment) -> None:
+    now = moment(NOW) + timedelta(minutes=26)  # the newest candle opened 91 minutes ago
+    done = served.predict(now, created_at=now)
+    assert forecasts(served.store).empty
+    assert not done.failed
+    assert all("too late" in result.details["status"] for result in done.results)
+
+
+@pytest.mark.parametrize("hours", [2, 30])
 def test_stale_candles_are_not_forecast(served: Any, moment: Moment, hours: float) -> None:
-    now = moment(NOW + hours)  # 26 minutes on, the newest candle opened 91 minutes ago
+    now = moment(NOW + hours)
     done = served.predict(now, created_at=now)
     assert forecasts(served.store).empty
     assert set(done.failed) == {"BTC", "ETH"}

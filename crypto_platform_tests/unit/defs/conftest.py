@@ -70,7 +70,7 @@ class World:
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     return configuration.load(
-        home=tmp_path_factory.mktemp("home"), symbols=SYMBOLS, history_days=55, train_days=15, workers=1
+        home=tmp_path_factory.mktemp("home"), symbols=SYMBOLS, history_days=55, train_days=30, workers=1
     )
 
 

@@ -2,11 +2,13 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import dagster as dg
 import pytest
 
+NOW = datetime(2026, 3, 4, 12, 5, tzinfo=UTC)
 SYMBOLS = ("BTC", "ETH", "ADA")
 CHECK = "every_symbol_succeeded"
 
@@ -63,7 +65,7 @@ def test_each_partition_shows_its_own_rows_and_hours_and_what_data_it_is(
     for metadata in shown.values():
         assert metadata["rows_written"] == 55 * 24
         assert metadata["data"] == "SIMULATED"
-        assert metadata["last"] > metadata["first"]
+        assert metadata["last"] == (NOW - timedelta(hours=1, minutes=5)).timestamp()
 
 
 def test_a_failing_symbol_fails_the_check_and_no_neighbor(

@@ -1,0 +1,183 @@
+"""Laws of the settings: bounded, complete, one sentence for each mistake, and no secret told."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from annotated_types import Ge, Gt, Le, Lt
+from pydantic import SecretStr, ValidationError
+
+from crypto_platform import settings as configuration
+from crypto_platform.errors import ConfigurationError, UnknownSymbolError
+from crypto_platform.settings import PREFIX, Settings
+
+SECRET = "s3cr3t-word"
+SECRETS = [name for name, field in Settings.model_fields.items() if "SecretStr" in str(field.annotation)]
+
+
+@pytest.fixture(autouse=True)
+def bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No variable of ours and no `.env`."""
+    for name in list(os.environ):
+        if name.startswith(PREFIX):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+def bounds() -> list[tuple[str, float]]:
+    """Each bounded field with the nearest values outside its bounds."""
+    outside: list[tuple[str, float]] = []
+    for name, field in Settings.model_fields.items():
+        for bound in field.metadata:
+            if isinstance(bound, Ge):
+                outside.append((name, float(bound.ge) - 1))  # type: ignore[arg-type]
+            if isinstance(bound, Gt):
+                outside.append((name, bound.gt))  # type: ignore[arg-type]
+            if isinstance(bound, Le):
+                outside.append((name, float(bound.le) + 1))  # type: ignore[arg-type]
+            if isinstance(bound, Lt):
+                outside.append((name, bound.lt))  # type: ignore[arg-type]
+    return outside
+
+
+@pytest.mark.parametrize(("name", "value"), bounds())
+def test_every_bound_holds_and_its_variable_is_named(name: str, value: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(PREFIX + name.upper(), f"{value:g}")
+    with pytest.raises(ConfigurationError, match=rf"{PREFIX}{name.upper()}='{value:g}': .*(than|equal)"):
+        configuration.load()
+
+
+def test_every_number_is_bounded_on_both_sides_or_a_seed() -> None:
+    for name, field in Settings.model_fields.items():
+        if field.annotation in {int, float} and name != "seed":
+            kinds = {type(bound) for bound in field.metadata}
+            assert kinds & {Ge, Gt}, name
+            assert kinds & {Le, Lt}, name
+
+
+def test_the_defaults_are_valid_and_every_field_is_described() -> None:
+    settings = configuration.load()
+    assert [symbol.name for symbol in settings.followed] == ["BTC", "ETH", "ADA", "SOL", "DOT"]
+    assert settings.store_url.startswith("sqlite:///")
+    assert settings.signal_rules.round_trip_cost == pytest.approx(0.003)
+    assert all(field.description for field in Settings.model_fields.values())
+
+
+def test_settings_cannot_be_changed() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        configuration.load().seed = 1  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("variable", "hint"),
+    [
+        ("SYMBOL", "did you mean CRYPTO_PLATFORM_SYMBOLS"),
+        ("FEE_BSP", "FEE_BPS?"),
+        ("XYZZYPLUGH", "docs/settings.md|mean"),
+    ],
+)
+def test_an_unknown_variable_is_refused_with_a_hint(variable: str, hint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(PREFIX + variable, "1")
+    with pytest.raises(ConfigurationError, match=rf"{PREFIX}{variable} is not a setting; .*({hint})"):
+        configuration.load()
+
+
+def test_an_unknown_symbol_is_found_at_once_with_the_known_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(f"{PREFIX}SYMBOLS", "BTC,NOPE")
+    with pytest.raises(UnknownSymbolError, match=r"unknown symbol 'NOPE'; known: BTC, ETH, .*SYMBOLS_FILE"):
+        configuration.load()
+
+
+@pytest.mark.parametrize(("given", "expected"), [("eth, btc,", ["BTC", "ETH"]), ("", None), ("SOL,SOL", ["SOL"])])
+def test_symbols_are_names_in_any_case_in_the_order_of_the_file(
+    given: str, expected: list[str] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"{PREFIX}SYMBOLS", given)
+    names = [symbol.name for symbol in configuration.load().followed]
+    assert names == (expected or ["BTC", "ETH", "ADA", "SOL", "DOT"])
+
+
+@pytest.mark.parametrize("given", ["2", "1,2", "one", ",", "1;3", "0"])
+def test_other_horizons_are_refused_by_name(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(f"{PREFIX}HORIZONS", given)
+    with pytest.raises(ConfigurationError, match=f"{PREFIX}HORIZONS"):
+        configuration.load()
+
+
+def test_horizons_are_sorted_and_unique(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(f"{PREFIX}HORIZONS", "7,1,7")
+    assert configuration.load().horizons == (1, 7)
+
+
+@pytest.mark.parametrize("name", SECRETS)
+def test_secrets_are_never_shown(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    value = f"postgresql://me:{SECRET}@host/db" if name == "database_url" else SECRET
+    monkeypatch.setenv(PREFIX + name.upper(), value)
+    settings = configuration.load()
+    assert getattr(settings, name).get_secret_value() == value
+    for shown in (
+        repr(settings),
+        str(settings),
+        repr(settings.sources),
+        str(settings.model_dump()),
+        settings.model_dump_json(),
+    ):
+        assert SECRET not in shown
+
+
+def test_a_mistake_beside_a_secret_does_not_tell_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(f"{PREFIX}DATABASE_URL", f"postgresql://me:{SECRET}@host/db")
+    monkeypatch.setenv(f"{PREFIX}SEED", "-1")
+    with pytest.raises(ConfigurationError) as error:
+        configuration.load()
+    assert SECRET not in str(error.value)
+
+
+def test_every_key_and_database_url_is_a_secret() -> None:
+    named = {name for name in Settings.model_fields if name.endswith("_key") or name == "database_url"}
+    assert named == set(SECRETS)
+    assert SECRETS
+    assert repr(SecretStr(SECRET)) == "SecretStr('**********')"
+
+
+def test_the_environment_file_is_read_and_the_environment_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / ".env").write_text(f"{PREFIX}SEED=5\n{PREFIX}SHARDS=3\n")
+    monkeypatch.setenv(f"{PREFIX}SEED", "6")
+    settings = configuration.load(shards=4)
+    assert (settings.seed, settings.shards) == (6, 4)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("not toml", "cannot be read"),
+        ("[[symbol]]\ntitle = 'no name'", "name"),
+        ("[[symbol]]\nname = 'A'\n[[symbol]]\nname = 'A'", "unique"),
+        ("[[symbol]]\nname = 'ALL'", "not ALL"),
+        ("[[symbol]]\nname = 'btc'", "upper-case"),
+        ("", "cannot be read"),
+        ("symbol = 3", "cannot be read"),
+    ],
+)
+def test_a_bad_symbols_file_is_refused_by_name(text: str, why: str, tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigurationError, match=rf"mine\.toml.*{why}"):
+        configuration.load(symbols_file=path)
+
+
+def test_a_missing_symbols_file_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"gone\.toml cannot be read"):
+        configuration.load(symbols_file=tmp_path / "gone.toml")
+
+
+@pytest.mark.parametrize(("url", "folder"), [("/data/models", "/data/models"), ("file:///data/models", "/data/models")])
+def test_artifacts_live_in_a_folder(url: str, folder: str) -> None:
+    assert configuration.load(artifacts_url=url).artifacts_folder == Path(folder)
+
+
+def test_artifacts_elsewhere_are_refused() -> None:
+    settings: Any = configuration.load(artifacts_url="s3://bucket/models")
+    with pytest.raises(ConfigurationError, match="ARTIFACTS_URL.*only folders"):
+        assert settings.artifacts_folder
