@@ -290,12 +290,15 @@ def _store(
     rows["prediction_timestamp"] = rows["candle_timestamp"] + HOUR
     rows["created_at"] = pd.Timestamp(created_at) if created_at else rows["prediction_timestamp"] + settle
     moment = pd.Timestamp(as_of) if created_at else rows["created_at"]
+    is_there = bool((rows["candle_timestamp"] == pd.Timestamp(newest)).any())
     stale = moment - rows["candle_timestamp"] > FRESH
     rows = rows[~stale & (rows["created_at"] < rows["prediction_timestamp"] + rows["horizon"] * HOUR)]
     late = rows["created_at"] - rows["prediction_timestamp"] > LATE
     rows = rows.assign(role=registry.CHAMPION, origin=np.where(late, "late", "live"))
     with store.begin() as connection:
         written = warehouse.insert_missing(connection, predictions, rows)
+    if rows.empty and is_there and error is None:  # a run after the tick's half hour, on request: nothing is wrong
+        return SymbolResult(symbol, details={"status": f"too late to forecast from the candle of {newest:%H:%M} UTC"})
     if rows.empty:
         return SymbolResult(symbol, error=error or f"{Reason.STALE_DATA}: no candle of {newest:%Y-%m-%d %H:%M} UTC yet")
     last = rows.iloc[-1]

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -58,10 +57,12 @@ class World:
         """One run of a job over a range of symbols."""
         return self._run(self.defs.resolve_job_def(job), symbols, **more)
 
-    def _run(self, job: dg.JobDefinition, symbols: Sequence[str], **more: Any) -> dg.ExecuteInProcessResult:
+    def _run(
+        self, job: dg.JobDefinition, symbols: Sequence[str], as_of: datetime = NOW, **more: Any
+    ) -> dg.ExecuteInProcessResult:
         single = len(symbols) == 1
         partition: dict[str, Any] = {"partition_key": symbols[0]} if single else {}
-        tags = {AS_OF_TAG: NOW.isoformat()} | ({} if single else range_tags(symbols))
+        tags = {AS_OF_TAG: as_of.isoformat()} | ({} if single else range_tags(symbols))
         quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
         more["run_config"] = quiet | more.get("run_config", {})
         return job.execute_in_process(instance=self.instance, tags=tags, raise_on_error=False, **partition, **more)

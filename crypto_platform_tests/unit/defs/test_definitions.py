@@ -6,9 +6,9 @@ import dagster as dg
 import pytest
 
 from crypto_platform import tables
+from crypto_platform.definitions import build_defs
 from crypto_platform.defs import automation, jobs
 from crypto_platform.defs.resources import AS_OF_TAG
-from crypto_platform.definitions import build_defs
 from crypto_platform.settings import Settings, load
 
 TABLES = {
@@ -135,7 +135,7 @@ def test_checks_symbol_by_symbol_run_only_in_the_jobs_they_are_for(defs: dg.Defi
     """Each costs an event a symbol: not every quarter of an hour."""
     symbolwise = {*DECISIONS, "predictions:hour_is_served"}
     found = {name: check_names(defs.resolve_job_def(name)) & symbolwise for name in JOBS}
-    assert found == dict.fromkeys(JOBS, set()) | {
+    assert found == {key: set() for key in JOBS} | {
         "hourly_job": {"predictions:hour_is_served"},
         "retrain_decision_job": DECISIONS,
     }

@@ -151,19 +151,25 @@ def test_the_retrain_decision_is_checked_symbol_by_symbol(
     assert materialized(result) == {("retrain_decisions", symbol): 1 for symbol in symbols}
 
 
-def test_the_sensor_s_training_serves_the_symbol(world: Any, hour: dg.ExecuteInProcessResult) -> None:
-    """What the sensor asks for makes the failing check hold and the hour served, for that symbol."""
-    trained = world.run("train_job", ("BTC",), run_config={"ops": {"models": {"config": {"reason": "test"}}}})
+@pytest.fixture(scope="module")
+def trained(world: Any, hour: dg.ExecuteInProcessResult) -> dg.ExecuteInProcessResult:
+    """What the sensor would ask for one symbol."""
+    return world.run("train_job", ("BTC",), run_config={"ops": {"models": {"config": {"reason": "test"}}}})
+
+
+def test_training_a_symbol_serves_its_next_hour(world: Any, trained: dg.ExecuteInProcessResult) -> None:
     assert trained.success
     assert materialized(trained) == {("models", "BTC"): 1, ("model_metrics", "BTC"): 1}
-    served = evaluations(world.run("hourly_job"), "hour_is_served")
-    assert {symbol: e.passed for symbol, e in served.items()} == {"BTC": True, "ETH": False, "ADA": False}
-    fresh = evaluations(world.run("retrain_decision_job"), "model_is_fresh")
-    assert {symbol: e.passed for symbol, e in fresh.items()} == {"BTC": True, "ETH": False, "ADA": False}
+    expected = {"BTC": True, "ETH": False, "ADA": False}
+    later = NOW + timedelta(hours=1)
+    fresh = evaluations(world.run("retrain_decision_job", as_of=later), "model_is_fresh")
+    assert {symbol: e.passed for symbol, e in fresh.items()} == expected
+    served = evaluations(world.run("hourly_job", as_of=later), "hour_is_served")
+    assert {symbol: e.passed for symbol, e in served.items()} == expected
 
 
-def test_a_training_of_what_is_due_says_what_was_not(world: Any, hour: dg.ExecuteInProcessResult) -> None:
+def test_training_what_is_due_says_what_was_not(world: Any, trained: dg.ExecuteInProcessResult) -> None:
     config = {"ops": {"models": {"config": {"only_due": True}}}}
-    world.run("train_job", run_config=config)
-    again = world.run("train_job", run_config=config)
-    assert {m["status"] for m in metadata_of(again, "models").values()} == {"not due"}
+    again = world.run("train_job", ("BTC",), run_config=config)
+    assert again.success
+    assert metadata_of(again, "models")["BTC"]["status"] == "not due"
