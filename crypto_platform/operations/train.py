@@ -127,7 +127,7 @@ def _rows(store: Warehouse, symbol: str, horizon: int, as_of: datetime, train_da
 
 
 def _run(jobs: Sequence[tuple[Any, ...]], workers: int) -> Iterable[Trained]:
-    if workers == 1 or len(jobs) == 1:
+    if workers == 1 or len(jobs) <= 1:
         return [_train_one(*job) for job in jobs]
     # Fork would copy this process' threads and connections; a fork server starts clean and imports once.
     context = get_context("forkserver")

@@ -39,8 +39,8 @@ def test_every_setting_is_documented_once(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.chdir(tmp_path)
     commands.docs(check=False)
     names = [PREFIX + name.upper() for name in Settings.model_fields]
-    assert re.findall(r"^\| `(\w+)`", Path("docs/settings.md").read_text(), re.M) == names
-    assert re.findall(r"^# (\w+)=", Path(".env.example").read_text(), re.M) == names
+    assert re.findall(r"^\| `(\w+)`", Path("docs/settings.md").read_text(), re.MULTILINE) == names
+    assert re.findall(r"^# (\w+)=", Path(".env.example").read_text(), re.MULTILINE) == names
 
 
 def test_every_column_has_type_unit_and_meaning_in_the_dictionary() -> None:

@@ -179,5 +179,5 @@ def test_artifacts_live_in_a_folder(url: str, folder: str) -> None:
 
 def test_artifacts_elsewhere_are_refused() -> None:
     settings: Any = configuration.load(artifacts_url="s3://bucket/models")
-    with pytest.raises(ConfigurationError, match="ARTIFACTS_URL.*only folders"):
+    with pytest.raises(ConfigurationError, match=r"ARTIFACTS_URL.*only folders"):
         assert settings.artifacts_folder
