@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +16,7 @@ from crypto_platform.cli.market import DAYS, Choice, DataFolder, Edge, Live, See
 from crypto_platform.cli.shared import AsOf, console, ensure_home, moment
 
 CODE_LOCATION = "crypto_platform.definitions"
+GRACE = 10.0  # seconds
 
 
 def register(app: typer.Typer) -> None:
@@ -81,7 +83,22 @@ def _run_until_stopped(command: Sequence[str], environment: Mapping[str, str]) -
     # A session of its own makes the children one group, which hears a signal as a whole.
     with subprocess.Popen(command, env=environment, start_new_session=True) as process:  # noqa: S603
         started.append(process.pid)
-        return process.wait()
+        status = process.wait()
+    _end_group(process.pid)
+    return status
+
+
+def _end_group(group: int) -> None:
+    """Give what is left of a process group, such as a run in the middle of a step, `GRACE` to end; then end it."""
+    try:
+        os.killpg(group, signal.SIGTERM)
+        deadline = time.monotonic() + GRACE
+        while time.monotonic() < deadline:
+            time.sleep(0.2)
+            os.killpg(group, 0)  # asks only whether somebody is left
+        os.killpg(group, signal.SIGKILL)
+    except ProcessLookupError:
+        return
 
 
 def replay(

@@ -76,7 +76,7 @@ def _older_than(rows: pd.DataFrame, symbols: Sequence[str], as_of: datetime, lim
 
 
 def candles_are_fresh(store: Warehouse, symbols: Sequence[str], as_of: datetime) -> Failing:
-    """The newest candle opened at most `CANDLE_AGE` ago."""
+    """The newest candle opened at most 3 hours ago."""
     rows = store.read(_newest(ohlcv_data.c.timestamp, ohlcv_data.c.symbol, symbols))
     return _older_than(rows, symbols, as_of, CANDLE_AGE)
 
@@ -111,19 +111,19 @@ def nothing_was_quarantined(store: Warehouse, symbols: Sequence[str], as_of: dat
 
 
 def snapshots_are_fresh(store: Warehouse, symbols: Sequence[str], as_of: datetime) -> Failing:
-    """The vendor's own time of the newest snapshot is at most `SNAPSHOT_AGE` ago."""
+    """The vendor's own time of the newest snapshot is at most an hour ago."""
     rows = store.read(_newest(market_data.c.timestamp, market_data.c.symbol, symbols))
     return _older_than(rows, symbols, as_of, SNAPSHOT_AGE)
 
 
 def sentiment_is_recent(store: Warehouse, _: Sequence[str], as_of: datetime) -> Failing:
-    """The newest day began at most `SENTIMENT_AGE` ago."""
+    """The newest day began at most 26 hours ago."""
     rows = store.read(select(func.max(sentiment_data.c.timestamp).label("newest"))).assign(symbol=ALL)
     return _older_than(rows, [ALL], as_of, SENTIMENT_AGE)
 
 
 def features_follow_candles(store: Warehouse, symbols: Sequence[str], as_of: datetime) -> Failing:
-    """Every symbol's newest candle known at as_of has its feature row."""
+    """Every symbol's newest closed candle has its feature row."""
     candles = store.read(
         _newest(ohlcv_data.c.timestamp, ohlcv_data.c.symbol, symbols, ohlcv_data.c.timestamp <= as_of - HOUR)
     ).set_index("symbol")["newest"]
@@ -138,7 +138,7 @@ def features_follow_candles(store: Warehouse, symbols: Sequence[str], as_of: dat
 
 
 def labels_are_known_facts(store: Warehouse, symbols: Sequence[str], as_of: datetime) -> Failing:
-    """No label of a future that had not happened by as_of."""
+    """No label of a future that had not happened yet."""
     rows = store.read(
         select(features.c.symbol, func.count().label("n"))
         .where(
@@ -170,14 +170,14 @@ def metrics_are_out_of_sample(store: Warehouse, symbols: Sequence[str], as_of: d
 
 
 def forecasts_are_fresh(store: Warehouse, symbols: Sequence[str], as_of: datetime) -> Failing:
-    """The newest forecast stands for a moment at most `CANDLE_AGE` ago."""
+    """The newest forecast stands for a moment at most 3 hours ago."""
     made = predictions.c.prob_up.is_not(None)  # a row with a reason only is none
     rows = store.read(_newest(predictions.c.prediction_timestamp, predictions.c.symbol, symbols, made))
     return _older_than(rows, symbols, as_of, CANDLE_AGE)
 
 
 def outcomes_are_settled(store: Warehouse, symbols: Sequence[str], as_of: datetime) -> Failing:
-    """No forecast of the last week whose label is known waits longer than `UNSETTLED_AGE` for its outcome."""
+    """No forecast of the last week whose label is known waits longer than 6 hours for its outcome."""
     key = ("symbol", "horizon", "prediction_timestamp", "version")
     rows = store.read(
         select(predictions.c.symbol, func.count().label("n"))

@@ -62,7 +62,8 @@ def test_the_command_line_materializes_partitions(live: Any, partition: tuple[st
     done = live.dagster("asset", "materialize", "-m", LOCATION, "--select", "features", *partition)
     assert done.returncode == 0, done.stderr
     assert "RUN_SUCCESS" in done.stderr + done.stdout
-    assert "Warning" not in done.stderr
+    assert "BetaWarning" not in done.stderr
+    assert "PreviewWarning" not in done.stderr
 
 
 def test_the_command_line_backfills_a_job_for_all_symbols(live: Any) -> None:

@@ -83,9 +83,16 @@ class Deployment:
     def build(self, as_of: datetime) -> Report:
         return build.build_features(self.store, self.names, as_of=as_of)
 
-    def train(self, as_of: datetime) -> Report:
+    def train(self, as_of: datetime, workers: int = 1) -> Report:
         return train.train(
-            self.store, self.artifacts, self.names, as_of=as_of, horizons=(1, 3), train_days=30, parameters=QUICK
+            self.store,
+            self.artifacts,
+            self.names,
+            as_of=as_of,
+            horizons=(1, 3),
+            train_days=30,
+            parameters=QUICK,
+            workers=workers,
         )
 
     def predict(self, as_of: datetime, **options: Any) -> Report:
