@@ -94,6 +94,17 @@ def _postgres_binaries() -> Path:
     return Path(package.origin).parent / "pginstall18" / "bin"
 
 
+def _within_reach(binaries: Path, folder: Path) -> Path:
+    """A copy of the bundled Postgres where an unprivileged user can read it: the checkout may be closed to others."""
+    package = binaries.parents[1]
+    libraries = package.with_name(package.name + ".libs")  # beside the package, found by relative paths
+    copied = folder / "site" / package.name / binaries.parent.name
+    shutil.copytree(binaries.parent, copied, symlinks=True)
+    if libraries.exists():
+        shutil.copytree(libraries, folder / "site" / libraries.name, symlinks=True)
+    return copied / binaries.name
+
+
 def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -115,6 +126,7 @@ def postgres_url() -> Iterator[str]:
     prefix: list[str] = []
     if os.geteuid() == 0:
         shutil.chown(folder, UNPRIVILEGED)
+        binaries = _within_reach(binaries, folder)
         prefix = ["setpriv", f"--reuid={UNPRIVILEGED}", "--clear-groups"]
     data, port = folder / "data", _free_port()
     initdb = ["initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]

@@ -1,9 +1,10 @@
 """Asset checks: one evaluation a run over its symbols, and the few that are evaluated symbol by symbol."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
+from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationTargetMaterializationData
 
 from crypto_platform.core.retraining import ACCURACY_HOLDS, FEATURES_HAVE_NOT_DRIFTED, MODEL_IS_FRESH, Finding
 from crypto_platform.defs.assets.science import MODELS
@@ -59,8 +60,25 @@ def _output(key: dg.AssetCheckKey) -> str:
     return f"{'__'.join(key.asset_key.path)}_{key.name}"
 
 
+Targets = Mapping[str, AssetCheckEvaluationTargetMaterializationData]
+
+
+def _targets(instance: dg.DagsterInstance, asset: dg.AssetKey, symbols: Sequence[str]) -> Targets:
+    """Newest materialization of each partition: an evaluation that names none counts as not evaluated."""
+    newest = instance.get_latest_storage_id_by_partition(asset, dg.DagsterEventType.ASSET_MATERIALIZATION, set(symbols))
+    if not newest:
+        return {}
+    wanted = dg.AssetRecordsFilter(asset_key=asset, storage_ids=list(newest.values()))
+    return {
+        str(record.partition_key): AssetCheckEvaluationTargetMaterializationData(
+            storage_id=record.storage_id, run_id=record.run_id, timestamp=record.timestamp
+        )
+        for record in instance.fetch_materializations(wanted, limit=len(newest)).records
+    }
+
+
 def _evaluation(
-    key: dg.AssetCheckKey, symbol: str, problem: str | None, metadata: dict[str, Any]
+    key: dg.AssetCheckKey, symbol: str, problem: str | None, metadata: dict[str, Any], targets: Targets
 ) -> dg.AssetCheckEvaluation:
     return dg.AssetCheckEvaluation(
         asset_key=key.asset_key,
@@ -70,6 +88,7 @@ def _evaluation(
         description=problem,
         metadata=metadata,
         partition=symbol,
+        target_materialization_data=targets.get(symbol),
     )
 
 
@@ -99,8 +118,9 @@ def _hour_is_served(partitions: dg.PartitionsDefinition) -> dg.AssetChecksDefini
             for symbol, why in statement(platform.store, symbols, as_of).items():
                 problems[symbol].append(f"{subject}: {why}")
         key = dg.AssetCheckKey(dg.AssetKey(predictions.name), HOUR_IS_SERVED)
+        targets = _targets(context.instance, key.asset_key, symbols)
         for symbol, found in problems.items():
-            yield _evaluation(key, symbol, "; ".join(found) or None, {})
+            yield _evaluation(key, symbol, "; ".join(found) or None, {}, targets)
         yield dg.Output(None, output_name=_output(key))
 
     return evaluate
@@ -133,6 +153,7 @@ def _decision_checks(partitions: dg.PartitionsDefinition) -> dg.AssetChecksDefin
             rules=platform.rules,
         )
         chosen = [name for name in keys if keys[name] in context.selected_asset_check_keys]
+        targets = {name: _targets(context.instance, keys[name].asset_key, symbols) for name in chosen}
         for symbol in symbols:
             for name in chosen:
                 findings = [
@@ -141,14 +162,14 @@ def _decision_checks(partitions: dg.PartitionsDefinition) -> dg.AssetChecksDefin
                     for finding in decisions[symbol, horizon].findings
                     if finding.name == name
                 ]
-                yield _finding(keys[name], symbol, findings)
+                yield _finding(keys[name], symbol, findings, targets[name])
         for name in chosen:
             yield dg.Output(None, output_name=_output(keys[name]))
 
     return evaluate
 
 
-def _finding(key: dg.AssetCheckKey, symbol: str, findings: list[Finding]) -> dg.AssetCheckEvaluation:
+def _finding(key: dg.AssetCheckKey, symbol: str, findings: list[Finding], targets: Targets) -> dg.AssetCheckEvaluation:
     failing = [finding for finding in findings if finding.holds is False]
     numbers = {name: value for finding in findings for name, value in finding.numbers.items() if value is not None}
     shown = {"message": "; ".join(finding.message for finding in findings), **numbers}
@@ -157,4 +178,4 @@ def _finding(key: dg.AssetCheckKey, symbol: str, findings: list[Finding]) -> dg.
         name: dg.MetadataValue.text(v) if isinstance(v, str) else dg.MetadataValue.float(float(v))
         for name, v in shown.items()
     }
-    return _evaluation(key, symbol, problem, metadata)
+    return _evaluation(key, symbol, problem, metadata, targets)

@@ -134,6 +134,15 @@ def test_the_evaluations_of_a_range_are_all_settled(world: Any, hour: dg.Execute
     assert mine == dict.fromkeys(SYMBOLS, "FAILED")
 
 
+def test_a_partition_s_evaluation_counts_for_its_newest_materialization(
+    world: Any, hour: dg.ExecuteInProcessResult
+) -> None:
+    """Otherwise the interface shows the partition as never evaluated."""
+    key = dg.AssetCheckKey(dg.AssetKey("predictions"), "hour_is_served")
+    infos = world.instance.event_log_storage.get_asset_check_partition_info([key])
+    assert {info.partition_key: info.is_current for info in infos} == dict.fromkeys(SYMBOLS, True)
+
+
 @pytest.mark.parametrize("symbols", [SYMBOLS, ("ETH",)])
 def test_the_retrain_decision_is_checked_symbol_by_symbol(
     world: Any, hour: dg.ExecuteInProcessResult, symbols: tuple[str, ...]
