@@ -142,7 +142,7 @@ def judge(
     """
     edge = (2 * prob_up - 1) * mean_abs_return
     cost = rules.round_trip_cost
-    break_even = 0.5 * (1 + cost / mean_abs_return) if mean_abs_return > 0 else None
+    break_even = 0.5 * (1 + cost / mean_abs_return) if mean_abs_return > 0 else np.inf
     side = Signal.BUY if prob_up >= rules.buy else Signal.SELL if prob_up <= rules.sell else Signal.HOLD
 
     reason = None
@@ -160,5 +160,5 @@ def judge(
         before_costs=before_costs,
         reason=reason,
         expected_edge=float(edge) if np.isfinite(edge) else None,
-        break_even=break_even,
+        break_even=float(break_even) if np.isfinite(break_even) else None,
     )
