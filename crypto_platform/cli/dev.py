@@ -16,6 +16,7 @@ from crypto_platform.cli.market import DAYS, Choice, DataFolder, Edge, Live, See
 from crypto_platform.cli.shared import AsOf, console, ensure_home, moment
 
 CODE_LOCATION = "crypto_platform.definitions"
+PORT = 3000  # of the UI; the reports take the next one, so that links to them outlive a restart
 GRACE = 10.0  # seconds
 
 
@@ -28,7 +29,7 @@ def register(app: typer.Typer) -> None:
 def dev(
     data: Path = DataFolder,
     live: bool = Live,
-    port: int = typer.Option(3000, min=0, max=65_535, help="Port of the UI on the loopback interface."),
+    port: int = typer.Option(PORT, min=0, max=65_535, help="Port of the UI on the loopback interface."),
     seed: int = Seed,
     edge: float = Edge,
 ) -> None:
@@ -49,7 +50,7 @@ def dev(
     # Browsers refuse links from a page to a file: the UI links the report over HTTP.
     with (
         served(choice, settings, now, speed=1) as (overrides, title),
-        running_server(reports, port=port + 1 if port else 0) as reports_url,
+        running_server(reports, port=PORT + 1 if port == PORT else 0) as reports_url,
     ):
         variables = {
             "home": str(home.absolute()),
@@ -63,6 +64,9 @@ def dev(
         environment["DAGSTER_HOME"] = str(instance_home(home))
         console.print(f"Dagster on {title}: http://127.0.0.1:{port} (stop with Ctrl-C)")
         console.print(f"Reports: {reports_url}/monitoring_report.html")
+        variable = f"{configuration.PREFIX}HOME"
+        beside = f"export DAGSTER_HOME={environment['DAGSTER_HOME']} {variable}={environment[variable]}"
+        console.print(f"For `dagster` in a terminal beside: {beside}", soft_wrap=True)
         command = [sys.executable, "-m", "dagster", "dev", "-m", CODE_LOCATION, "-h", "127.0.0.1", "-p", str(port)]
         status = _run_until_stopped(command, environment)
     stopped = {-signal.SIGTERM, -signal.SIGINT, 128 + signal.SIGTERM, 128 + signal.SIGINT}
