@@ -6,6 +6,9 @@ set -eu
 set_name=${1:?usage: sh scripts/setup.sh run|dev}
 requirements=requirements/$set_name.txt
 venv=.venv
+# pip asks rustc for its version, and a rustc that is rustup's stand-in writes settings into HOME on the way.
+RUSTUP_HOME=$PWD/$venv/.rustup
+export RUSTUP_HOME
 
 say() { printf '%s\n' "setup: $*" >&2; }
 fail() { say "$*"; exit 1; }
@@ -60,9 +63,6 @@ else
     "$python" -m venv --clear "$venv"
   fi
   say "installing $requirements; with pip this takes a minute or two"
-  # pip asks rustc for its version, and a rustc that is rustup's stand-in writes settings into HOME on the way.
-  RUSTUP_HOME=$PWD/$venv/.rustup
-  export RUSTUP_HOME
   pip() { "$venv/bin/python" -m pip --quiet --disable-pip-version-check --require-virtualenv "$@"; }
   pip install --require-hashes -r "$requirements"
   pip install --no-build-isolation --no-deps -e .
