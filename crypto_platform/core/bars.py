@@ -9,6 +9,9 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
+from crypto_platform.tables import ohlcv_data
+from crypto_platform.tables.render.frames import broken_rules
+
 TIMESTAMP_DTYPE: Final = "datetime64[us, UTC]"
 CANDLE_COLUMNS: Final = ("timestamp", "open", "high", "low", "close", "volume_base", "volume", "trades")
 
@@ -31,25 +34,11 @@ def rejection_reasons(candles: pd.DataFrame) -> pd.Series:
     Returns
     -------
     Series of str, same index
-        Empty where the row is sound. The first broken rule names the row.
+        Empty where the row is sound: ``off_grid``, a rule of `ohlcv_data` (`render.frames.broken_rules`), or
+        ``duplicate`` for all but the first of an hour.
     """
-    prices = candles[["open", "high", "low", "close"]].to_numpy(float)
-    opened, high, low, close = prices.T
     stamps = candles["timestamp"]
-    reasons = np.full(len(candles), "", dtype=object)
-    with np.errstate(invalid="ignore"):
-        rules = (
-            (stamps != stamps.dt.floor("h"), "off_grid"),
-            (~np.isfinite(prices).all(axis=1), "non_finite_price"),
-            ((prices <= 0).any(axis=1), "non_positive_price"),
-            (high < low, "high_below_low"),
-            ((close > high) | (close < low), "close_outside_range"),
-            ((opened > high) | (opened < low), "open_outside_range"),
-            (~np.isfinite(candles["volume_base"].to_numpy(float)), "non_finite_volume"),
-            (candles["volume_base"].to_numpy(float) < 0, "negative_volume"),
-            (candles["volume"].to_numpy(float) < 0, "negative_quote_volume"),
-            (stamps.duplicated(keep="first"), "duplicate"),
-        )
-        for broken, reason in reversed(rules):
-            reasons[np.asarray(broken, dtype=bool)] = reason
+    reasons = broken_rules(ohlcv_data, candles)
+    reasons[stamps.duplicated(keep="first").to_numpy() & (reasons == "")] = "duplicate"
+    reasons[(stamps != stamps.dt.floor("h")).to_numpy()] = "off_grid"
     return pd.Series(reasons, index=candles.index, dtype=object)

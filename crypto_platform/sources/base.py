@@ -50,12 +50,15 @@ class Fetched:
         Name of the source, such as ``binance``.
     provenance : Provenance
         What the server said of its data (`X-Market-Data` header); LIVE where it said nothing.
+    clock : datetime or None
+        The vendor's own time at its newest answer (`Date` header); None where it does not say.
     """
 
     rows: pd.DataFrame
     vendor: str
     provenance: Provenance
     rejected: tuple[Rejected, ...] = field(default=())
+    clock: datetime | None = None
 
 
 class CandleSource(Protocol):

@@ -8,11 +8,15 @@ from crypto_platform.tables.columns import metadata
 from crypto_platform.tables.experiments import ab_test_config, ab_test_results
 from crypto_platform.tables.features import features
 from crypto_platform.tables.market import (
+    imported_files,
     market_data,
+    ohlcv_crosschecks,
     ohlcv_data,
+    ohlcv_gaps,
     ohlcv_revisions,
     quarantine,
     sentiment_data,
+    vendor_states,
     watermarks,
 )
 from crypto_platform.tables.models import model_aliases, model_metrics, model_versions
@@ -23,6 +27,7 @@ __all__ = [
     "ab_test_config",
     "ab_test_results",
     "features",
+    "imported_files",
     "latest_predictions",
     "market_data",
     "metadata",
@@ -30,12 +35,15 @@ __all__ = [
     "model_metrics",
     "model_versions",
     "monitoring_metrics",
+    "ohlcv_crosschecks",
     "ohlcv_data",
+    "ohlcv_gaps",
     "ohlcv_revisions",
     "prediction_outcomes",
     "predictions",
     "quarantine",
     "retrain_decisions",
     "sentiment_data",
+    "vendor_states",
     "watermarks",
 ]

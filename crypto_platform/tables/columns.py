@@ -116,10 +116,16 @@ def instant(name: str, comment: str, *, primary_key: bool = False, nullable: boo
     )
 
 
-def number(name: str, unit: str, comment: str, *, check: str | None = None, nullable: bool = True) -> Column[float]:
-    """A double precision column; `check` is an SQL condition on it, such as ``> 0``."""
+def number(
+    name: str, unit: str, comment: str, *, check: str | None = None, nullable: bool = True, quantity: str = ""
+) -> Column[float]:
+    """A double precision column; `check` is an SQL condition on it, such as ``> 0``.
+
+    `quantity` is what refused rows call it (`render.frames`), where several columns are one kind of thing.
+    """
     constraints = [CheckConstraint(f"{name} {check}", name=f"{name}_range")] if check else []
-    return Column(name, Double, *constraints, nullable=nullable, comment=comment, info={"unit": unit})
+    info = {"unit": unit, "quantity": quantity or name}
+    return Column(name, Double, *constraints, nullable=nullable, comment=comment, info=info)
 
 
 def probability(name: str, comment: str, *, nullable: bool = True) -> Column[float]:

@@ -2,7 +2,7 @@
 
 from sqlalchemy import Boolean, CheckConstraint, Column, Index, Integer, String, Table, Text, false
 
-from crypto_platform.tables.columns import SYMBOL_LENGTH, document, instant, metadata, number, symbol, text
+from crypto_platform.tables.columns import SYMBOL_LENGTH, count, document, instant, metadata, number, symbol, text
 
 SOURCE = "Vendor, with `simulated:` or `recorded:` before it where the data is not live"
 KNOWN_AT = "First moment this platform could have read the row"
@@ -45,18 +45,32 @@ ohlcv_data = Table(
     metadata,
     symbol(),
     instant("timestamp", "Start of the hour the candle covers", primary_key=True),
-    number("open", "quote currency", "First trade of the hour", check="> 0", nullable=False),
-    number("high", "quote currency", "Highest trade of the hour", check="> 0", nullable=False),
-    number("low", "quote currency", "Lowest trade of the hour", check="> 0", nullable=False),
-    number("close", "quote currency", "Last trade of the hour", check="> 0", nullable=False),
-    number("volume_base", "coins", "Traded amount; 0 in an hour without a trade", check=">= 0", nullable=False),
-    number("volume", "quote currency", "Traded value; NULL where the source gives none", check=">= 0"),
+    number("open", "quote currency", "First trade of the hour", check="> 0", nullable=False, quantity="price"),
+    number("high", "quote currency", "Highest trade of the hour", check="> 0", nullable=False, quantity="price"),
+    number("low", "quote currency", "Lowest trade of the hour", check="> 0", nullable=False, quantity="price"),
+    number("close", "quote currency", "Last trade of the hour", check="> 0", nullable=False, quantity="price"),
+    number(
+        "volume_base",
+        "coins",
+        "Traded amount; 0 in an hour without a trade",
+        check=">= 0",
+        nullable=False,
+        quantity="volume",
+    ),
+    number(
+        "volume",
+        "quote currency",
+        "Traded value; NULL where the source gives none",
+        check=">= 0",
+        quantity="quote_volume",
+    ),
     number("trades", "count", "Number of trades; NULL where the source gives none", check=">= 0"),
     text("source", SOURCE),
     instant("known_at", KNOWN_AT),
     _known_at_estimated(),
-    CheckConstraint("high >= low AND high >= open AND high >= close", name="high_is_highest"),
-    CheckConstraint("low <= open AND low <= close", name="low_is_lowest"),
+    CheckConstraint("high >= low", name="high_below_low"),
+    CheckConstraint("close >= low AND close <= high", name="close_outside_range"),
+    CheckConstraint("open >= low AND open <= high", name="open_outside_range"),
     comment="One row per symbol and closed hour; a missing hour has no row.",
     info={"grain": "symbol, hour"},
 )
@@ -74,6 +88,7 @@ ohlcv_revisions = Table(
         for name in _REVISED
     ),
     text("source", SOURCE),
+    text("old_source", "Source of the old values; NULL where it is `source`", nullable=True),
     comment="One row per restatement of a closed candle.",
     info={"grain": "symbol, hour, restatement"},
 )
@@ -119,9 +134,67 @@ watermarks = Table(
     symbol(),
     instant("watermark", "All work before this instant is done"),
     text("source", "The series' primary vendor, pinned at its first row", nullable=True),
+    instant("since", "Work begins here; NULL where a step has no beginning of its own", nullable=True),
     document("details", "What the step wants to remember", nullable=True),
     comment="One row per dataset and symbol: how far it is done. Written with the rows it speaks of.",
     info={"grain": "dataset, symbol"},
+)
+
+ohlcv_gaps = Table(
+    "ohlcv_gaps",
+    metadata,
+    symbol(),
+    instant("gap_start", "First missing hour", primary_key=True),
+    instant("gap_end", "End of the last missing hour"),
+    instant("found_at", "When it was first seen"),
+    count("attempts", "How often the sources were asked for it since it was found"),
+    instant("next_attempt_at", "When they are asked again"),
+    document("asked", "Sources that answered without these hours at the last attempt", nullable=False),
+    CheckConstraint("gap_end > gap_start", name="ends_after_its_start"),
+    comment="One row per stretch of hours that no candle covers, between two that are there.",
+    info={"grain": "symbol, gap"},
+)
+
+ohlcv_crosschecks = Table(
+    "ohlcv_crosschecks",
+    metadata,
+    symbol(),
+    instant("timestamp", "Start of the hour", primary_key=True),
+    Column("source", String(200), primary_key=True, comment="The other source", info={"unit": "text"}),
+    number("close", "quote currency", "Close of the other source", check="> 0", nullable=False),
+    number("own_close", "quote currency", "Close of the stored candle at that time", check="> 0", nullable=False),
+    instant("checked_at", "When both were compared"),
+    comment="One row per hour whose candle was compared with another source.",
+    info={"grain": "symbol, hour, other source"},
+)
+
+imported_files = Table(
+    "imported_files",
+    metadata,
+    Column("file", String(300), primary_key=True, comment="Name of the file, without its folder"),
+    symbol(),
+    Column("sha256", String(64), nullable=False, comment="Of its bytes", info={"unit": "hash"}),
+    text("source", SOURCE),
+    count("candles", "Sound candles it holds"),
+    count("rejected", "Rows of it that were refused"),
+    instant("imported_at", "When it was read"),
+    comment="One row per file of bulk history that was read: an unchanged one is not read again.",
+    info={"grain": "file, symbol"},
+)
+
+vendor_states = Table(
+    "vendor_states",
+    metadata,
+    Column("vendor", String(40), primary_key=True, comment="Who offers the API", info={"unit": "name"}),
+    instant("free_at", "When the next request may begin, by the vendor's rate limit", nullable=True),
+    text("month", "Month that `calls` counts, as 2026-01", nullable=True),
+    count("calls", "Requests of that month"),
+    count("failures", "Calls that failed in a row, retries included in each"),
+    instant("open_until", "Not asked before then, after too many failures; NULL = asked", nullable=True),
+    text("last_failure", "What the last failure was", nullable=True, length=500),
+    instant("last_failure_at", "When it was", nullable=True),
+    comment="One row per vendor: its rate limit, quota and health, shared by all processes.",
+    info={"grain": "vendor"},
 )
 
 Index("ix_ohlcv_data_timestamp", ohlcv_data.c.timestamp)
