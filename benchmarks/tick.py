@@ -18,7 +18,19 @@ from crypto_platform.core import features as science
 from crypto_platform.core.estimators import ModelParameters
 from crypto_platform.core.hours import HOUR
 from crypto_platform.core.signals import SignalRules
-from crypto_platform.operations import build, checks, collect, compare, predict, registry, settle, train, watermarks
+from crypto_platform.operations import (
+    build,
+    candles,
+    checks,
+    collect,
+    compare,
+    predict,
+    registry,
+    series,
+    settle,
+    train,
+    watermarks,
+)
 from crypto_platform.operations.results import Report
 from crypto_platform.operations.watermarks import Mark
 from crypto_platform.storage import warehouse
@@ -88,7 +100,7 @@ class Platform:
     def _collect(self, as_of: datetime) -> None:
         source, symbols = MemorySource(self._world, as_of), self._world.symbols
         history = timedelta(days=self._world.days) - HOUR
-        _sound(collect.collect_candles(self.store, [source], symbols, as_of=as_of, history=history))
+        _sound(candles.collect_candles(self.store, [source], symbols, as_of=as_of, history=history))
         _sound(collect.collect_market_data(self.store, source, symbols, as_of=as_of))
         _sound(collect.collect_sentiment(self.store, source, as_of=as_of, history=history))
 
@@ -112,7 +124,7 @@ class Platform:
         """All that a tick finds: candles, features, a champion a symbol, a week of forecasts with their outcomes."""
         as_of, names = NOW + LAG, self._world.names
         self._collect(as_of)
-        dataset = collect.FEATURES_MARK + science.DEFAULT.hash
+        dataset = series.FEATURES_MARK + science.DEFAULT.hash
         with self.store.begin() as connection:
             for name in names[1:]:  # the first symbol's models learn from more
                 mark = Mark(NOW - timedelta(days=FEATURE_DAYS))

@@ -42,6 +42,10 @@ class SourceRefusedError(SourceError):
     """The provider said no (key, plan, quota, unknown id): retrying cannot help."""
 
 
+class KeyRefusedError(SourceRefusedError):
+    """A key that was given is wrong, or its plan or quota does not allow this: no other symbol would fare better."""
+
+
 class MalformedResponseError(SourceError):
     """The provider answered something its contract does not allow."""
 

@@ -18,6 +18,7 @@ from crypto_platform.cli.shared import (
     moment,
     platform,
     print_report,
+    progress,
     show,
 )
 from crypto_platform.errors import PlatformError, SourceError
@@ -37,6 +38,7 @@ def register(app: typer.Typer) -> None:
 def collect(names: list[str] = Names, now: str = AsOf, as_json: bool = Json) -> None:
     """Fetch market snapshots, closed candles and sentiment."""
     from crypto_platform.operations import collect as operation
+    from crypto_platform.operations.candles import collect_candles
 
     as_of = moment(now)
     with platform() as p:
@@ -44,9 +46,13 @@ def collect(names: list[str] = Names, now: str = AsOf, as_json: bool = Json) -> 
         followed = select_symbols(p.settings.book, tuple(chosen(p.settings, names or [])))
         history = timedelta(days=p.settings.history_days)
         steps: tuple[Callable[[], Report], ...] = (
-            lambda: operation.collect_candles(p.store, p.candle_sources, followed, as_of=as_of, history=history),
+            lambda: collect_candles(
+                p.store, p.candle_sources, followed, as_of=as_of, history=history, settle=p.settings.settle
+            ),
             lambda: operation.collect_sentiment(p.store, p.sentiment_source, as_of=as_of, history=history),
-            lambda: operation.collect_market_data(p.store, p.snapshot_source, followed, as_of=as_of),
+            lambda: operation.collect_market_data(
+                p.store, p.snapshot_source, followed, as_of=as_of, settle=p.settings.settle
+            ),
         )
         done, refused = [], []
         for step in steps:  # one provider's failure does not keep the others from being asked
@@ -59,39 +65,56 @@ def collect(names: list[str] = Names, now: str = AsOf, as_json: bool = Json) -> 
 
 def backfill(
     names: list[str] = Names,
-    days: int = typer.Option(365, min=1, max=10_000, help="Days of candles before now for symbols without any."),
+    days: int = typer.Option(365, min=1, max=10_000, help="Days of candles before now, as far as their source goes."),
     now: str = AsOf,
     as_json: bool = Json,
 ) -> None:
-    """Fetch candles from `days` ago (or the listing) on for symbols that have none, and build their features."""
+    """Fetch candles of `days` before now and the whole sentiment history, and build the features.
+
+    Goes on where an earlier one stopped, and writes nothing where nothing is missing.
+    """
     from crypto_platform.operations import build
     from crypto_platform.operations import collect as operation
+    from crypto_platform.operations.candles import collect_candles
+    from crypto_platform.sources.fear_greed import FIRST_DAY
 
     as_of = moment(now)
     with platform() as p:
         ensure_home(p.settings)
         wanted = chosen(p.settings, names or [])
-        done = operation.collect_candles(
-            p.store,
-            p.candle_sources,
-            select_symbols(p.settings.book, tuple(wanted)),
-            as_of=as_of,
-            history=timedelta(days=days),
-        )
-        _print(p, (done, build.build_features(p.store, wanted, as_of=as_of)), as_json=as_json)
+        with progress() as advance:
+            done = collect_candles(
+                p.store,
+                p.candle_sources,
+                select_symbols(p.settings.book, tuple(wanted)),
+                as_of=as_of,
+                history=timedelta(days=days),
+                settle=p.settings.settle,
+                most_chunks=None,
+                progress=advance,
+            )
+        reports, refused = [done], []
+        try:
+            reports.append(
+                operation.collect_sentiment(p.store, p.sentiment_source, as_of=as_of, history=as_of - FIRST_DAY)
+            )
+        except SourceError as error:
+            refused.append(str(error))
+        reports.append(build.build_features(p.store, wanted, as_of=as_of, settle=p.settings.settle))
+        _print(p, reports, as_json=as_json, refused=refused)
 
 
 def tick(names: list[str] = Names, now: str = AsOf, as_json: bool = Json) -> None:
     """Do what an hour's tick does: candles, features, forecasts, outcomes."""
     from crypto_platform.operations import build, predict, settle
-    from crypto_platform.operations import collect as operation
+    from crypto_platform.operations.candles import collect_candles
 
     as_of = moment(now)
     with platform() as p:
         ensure_home(p.settings)
         s, wanted = p.settings, chosen(p.settings, names or [])
         reports = [
-            operation.collect_candles(
+            collect_candles(
                 p.store,
                 p.candle_sources,
                 select_symbols(s.book, tuple(wanted)),

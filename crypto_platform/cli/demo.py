@@ -68,10 +68,14 @@ def _run(stage: Any, platform: Any, as_of: datetime) -> None:
     from crypto_platform.operations import decide
 
     symbols = [symbol.name for symbol in platform.settings.followed]
+    whole = _history(platform.settings.history_days)
     a_week_ago = floor_hour(as_of - WALK)
     present, past = as_of.isoformat(), (a_week_ago + HOUR / 12).isoformat()
     steps: list[tuple[str, Callable[[], None]]] = [
-        ("collect candles, snapshots, sentiment", lambda: stage.run(jobs.COLLECT, symbols, present)),
+        (
+            "collect candles, snapshots, sentiment",
+            lambda: stage.run(jobs.COLLECT, symbols, present, whole),
+        ),
         ("build features and labels", lambda: stage.materialize("features", symbols, present)),
         ("train on what was known a week ago", lambda: stage.run(jobs.TRAIN, symbols, past, _training("demo"))),
         (
@@ -100,6 +104,10 @@ def _run(stage: Any, platform: Any, as_of: datetime) -> None:
 
 def _training(reason: str) -> dict[str, Any]:
     return {"ops": {"models": {"config": {"reason": reason, "only_due": reason == "demo"}}}}
+
+
+def _history(days: int) -> dict[str, Any]:
+    return {"ops": {"ohlcv_data": {"config": {"days": days}}}}
 
 
 def _contiguous(chosen: Sequence[str], ordered: Sequence[str]) -> Iterator[list[str]]:

@@ -9,8 +9,8 @@ from sqlalchemy import Select, and_, func, or_, select
 from crypto_platform.core import features as science
 from crypto_platform.core.hours import HOUR, SETTLE, closed_until
 from crypto_platform.operations import watermarks
-from crypto_platform.operations.collect import FEATURES_MARK
 from crypto_platform.operations.results import Report, SymbolResult
+from crypto_platform.operations.series import FEATURES_MARK, is_fallback
 from crypto_platform.operations.watermarks import Mark
 from crypto_platform.storage import warehouse
 from crypto_platform.storage.warehouse import Warehouse
@@ -20,7 +20,7 @@ from crypto_platform.tables.features import HORIZONS
 CHUNK_ROWS: Final = 400_000  # candles in memory at a time, about 0.5 GB with their features
 SENTIMENT_LOOKBACK: Final = timedelta(days=12)  # a week of change, staleness and a hole
 
-_CANDLES = ("symbol", "timestamp", "open", "high", "low", "close", "volume_base")
+_CANDLES = ("symbol", "timestamp", "open", "high", "low", "close", "volume_base", "source")
 
 
 def build_features(
@@ -88,6 +88,8 @@ def _build_chunk(
     candles = store.read(_candles_from(plan, lookback, end))
     if candles.empty:
         return {}
+    pins = {symbol: mark.source for symbol, mark in watermarks.read_marks(store, ohlcv_data.name, list(plan)).items()}
+    candles["is_fallback"] = is_fallback(candles.pop("source"), candles["symbol"].map(pins))
     first = candles["timestamp"].min().to_pydatetime()
     sentiment = store.read(
         select(sentiment_data.c.timestamp, sentiment_data.c.known_at, sentiment_data.c.fear_greed_value).where(

@@ -1,162 +1,29 @@
-"""Raw data in: candles, market snapshots and sentiment, each row known to be closed, sound and attributed."""
+"""Market snapshots and sentiment, each row attributed and stored once; candles are `operations.candles`'."""
 
-import hashlib
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pandas as pd
 from sqlalchemy import Connection, func, select
 
-from crypto_platform.core.bars import CANDLE_COLUMNS
 from crypto_platform.core.hours import HOUR, SETTLE, closed_until
 from crypto_platform.core.provenance import source_label
-from crypto_platform.errors import ConfigurationError, PlatformError, SourceError
-from crypto_platform.operations import provenance, watermarks
+from crypto_platform.operations import provenance, quarantine, watermarks
 from crypto_platform.operations.results import Report, SymbolResult
+from crypto_platform.operations.series import SEEN_LIVE
 from crypto_platform.operations.watermarks import Mark
-from crypto_platform.sources.base import CandleSource, Fetched, SentimentSource, SnapshotSource
+from crypto_platform.sources.base import Fetched, Rejected, SentimentSource, SnapshotSource
+from crypto_platform.sources.rows import payload_text
 from crypto_platform.storage import warehouse
 from crypto_platform.storage.warehouse import Warehouse
 from crypto_platform.symbols import ALL, Symbol
-from crypto_platform.tables import market_data, ohlcv_data, ohlcv_revisions, quarantine, sentiment_data
+from crypto_platform.tables import market_data, ohlcv_data, sentiment_data
 
-FEATURES_MARK: Final = "features:"  # begins the watermark names of feature sets, which new candles take back
-OVERLAP: Final = 3 * HOUR  # read again each time: a restated candle is seen, at no cost in requests
-SEEN_LIVE: Final = timedelta(minutes=30)  # a row read this soon after it could exist was seen, not loaded afterwards
 SENTIMENT_LAG: Final = HOUR  # publication lag assumed for days loaded afterwards
 FIRST_SENTIMENT_DAYS: Final = 30  # before the first candle: features look back a week and tolerate holes
-THREADS: Final = 8
-
-_VALUES = [name for name in CANDLE_COLUMNS if name != "timestamp"]
-
-
-def collect_candles(
-    store: Warehouse,
-    sources: Sequence[CandleSource],
-    symbols: Sequence[Symbol],
-    *,
-    as_of: datetime,
-    history: timedelta,
-    settle: timedelta = SETTLE,
-) -> Report:
-    """Bring each symbol's candles up to the newest closed hour.
-
-    Parameters
-    ----------
-    store : Warehouse
-    sources : sequence of CandleSource
-        In order of preference. A symbol stays with the source of its first candle.
-    symbols : sequence of Symbol
-    as_of : datetime
-        The moment of the collection; candles closed by then are stored, no later ones.
-    history : timedelta
-        How far before `as_of` a symbol without candles begins.
-    settle : timedelta
-        Wait after an hour's end before its candle counts as closed.
-
-    Returns
-    -------
-    Report
-        One symbol's failure is that symbol's error; the others are stored.
-
-    Raises
-    ------
-    ConfigurationError
-        No source is usable.
-    ProvenanceError
-        The data is of another provenance than the store's.
-    """
-    if not sources:
-        raise ConfigurationError("no candle source is usable: list a keyless one in CRYPTO_PLATFORM_OHLCV_SOURCES")
-    end = closed_until(as_of, settle)
-    marks = watermarks.read_marks(store, ohlcv_data.name, [s.name for s in symbols])
-    by_name = {source.name: source for source in sources}
-
-    def fetch(symbol: Symbol) -> tuple[Fetched, datetime]:
-        mark = marks.get(symbol.name)
-        start = mark.watermark - OVERLAP if mark else closed_until(as_of - history)
-        if mark is None or mark.source is None:
-            return sources[0].fetch_candles(symbol, start, end), start
-        if mark.source not in by_name:
-            raise ConfigurationError(
-                f"{symbol.name} is pinned to source {mark.source!r}, which is not usable now: give its key or list it "
-                "in CRYPTO_PLATFORM_OHLCV_SOURCES"
-            )
-        return by_name[mark.source].fetch_candles(symbol, start, end), start
-
-    results: dict[str, SymbolResult] = {}
-    for symbol, outcome in _fetch_all(fetch, symbols):
-        if isinstance(outcome, PlatformError):
-            results[symbol.name] = SymbolResult(symbol.name, error=str(outcome))
-            continue
-        fetched, start = outcome
-        with store.begin() as connection:
-            results[symbol.name] = _store_candles(connection, symbol.name, fetched, start, as_of, settle)
-    return Report(ohlcv_data.name, tuple(results[s.name] for s in symbols))
-
-
-def _fetch_all(
-    fetch: Callable[[Symbol], tuple[Fetched, datetime]], symbols: Sequence[Symbol]
-) -> Iterator[tuple[Symbol, tuple[Fetched, datetime] | PlatformError]]:
-    """Answers as they arrive, `THREADS` requests at a time; a refusal is an answer."""
-    with ThreadPoolExecutor(THREADS, thread_name_prefix="fetch") as pool:
-        asked = {pool.submit(fetch, symbol): symbol for symbol in symbols}
-        for future in as_completed(asked):
-            try:
-                yield asked[future], future.result()
-            except (SourceError, ConfigurationError) as error:
-                yield asked[future], error
-
-
-def _store_candles(
-    connection: Connection, symbol: str, fetched: Fetched, start: datetime, as_of: datetime, settle: timedelta
-) -> SymbolResult:
-    provenance.require_same(connection, fetched)
-    _quarantine(connection, fetched, as_of)
-    label = source_label(fetched.vendor, fetched.provenance)
-    details: dict[str, Any] = {"source": label, "quarantined": len(fetched.rejected)}
-    rows = fetched.rows
-    if rows.empty:
-        return SymbolResult(symbol, details=details)
-
-    held = warehouse.read(
-        connection,
-        select(ohlcv_data).where(
-            ohlcv_data.c.symbol == symbol,
-            ohlcv_data.c.timestamp >= start,
-            ohlcv_data.c.timestamp <= rows["timestamp"].iloc[-1].to_pydatetime(),
-        ),
-    )
-    merged = rows.merge(held[[*CANDLE_COLUMNS, "source"]], on="timestamp", how="left", suffixes=("", "_held"))
-    is_new = merged["source"].isna().to_numpy()
-    new, old = merged[_VALUES].to_numpy(float), merged[[f"{name}_held" for name in _VALUES]].to_numpy(float)
-    differs = ((new != old) & ~(np.isnan(new) & np.isnan(old))).any(axis=1)
-    restated = merged[~is_new & differs]
-    if len(restated):
-        warehouse.insert_missing(connection, ohlcv_revisions, _revision_rows(symbol, restated, as_of, label))
-
-    changed = rows[is_new | differs].assign(symbol=symbol, source=label)
-    closed_at = changed["timestamp"] + HOUR
-    seen = (pd.Timestamp(as_of) - closed_at) <= SEEN_LIVE
-    changed = changed.assign(known_at=(closed_at + settle).where(~seen, pd.Timestamp(as_of)), known_at_estimated=~seen)
-    written = warehouse.upsert(connection, ohlcv_data, changed)
-    last = rows["timestamp"].iloc[-1].to_pydatetime()
-    watermarks.write_mark(connection, ohlcv_data.name, symbol, Mark(last + HOUR, fetched.vendor))
-    if len(changed):
-        watermarks.lower_marks(connection, FEATURES_MARK, symbol, changed["timestamp"].iloc[0].to_pydatetime())
-    return SymbolResult(symbol, written, last=last, details={**details, "restated": len(restated)})
-
-
-def _revision_rows(symbol: str, restated: pd.DataFrame, seen_at: datetime, source: str) -> pd.DataFrame:
-    values = {f"new_{name}": restated[name] for name in _VALUES} | {
-        f"old_{name}": restated[f"{name}_held"] for name in _VALUES
-    }
-    return pd.DataFrame(
-        {"timestamp": restated["timestamp"], **values, "symbol": symbol, "seen_at": seen_at, "source": source}
-    )
 
 
 def collect_market_data(
@@ -205,12 +72,14 @@ def collect_market_data(
             details = {"source": label, "price_usd": _plain(part["price_usd"].iloc[0])}
             results.append(SymbolResult(symbol.name, written, last=at, details=details))
     with store.begin() as connection:
-        _quarantine(connection, fetched, as_of)
+        quarantine.keep(connection, fetched, as_of)
     return Report(market_data.name, tuple(results))
 
 
 def collect_sentiment(store: Warehouse, source: SentimentSource, *, as_of: datetime, history: timedelta) -> Report:
-    """Bring the fear and greed index up to today.
+    """Bring the fear and greed index up to today, and back to the beginning of the wanted history.
+
+    A day is never published twice with two values: where it is, the first stays and the other is refused.
 
     Raises
     ------
@@ -218,44 +87,54 @@ def collect_sentiment(store: Warehouse, source: SentimentSource, *, as_of: datet
         The vendor could not be asked.
     """
     mark = watermarks.read_marks(store, sentiment_data.name, [ALL]).get(ALL)
-    start = mark.watermark - timedelta(days=2) if mark else as_of - history - timedelta(days=FIRST_SENTIMENT_DAYS)
+    wanted = as_of - history - timedelta(days=FIRST_SENTIMENT_DAYS)
+    is_held = mark is not None and mark.since is not None and mark.since <= wanted
+    start = mark.watermark - timedelta(days=2) if mark and is_held else wanted
     fetched = source.fetch_sentiment(start, as_of)
     label = source_label(fetched.vendor, fetched.provenance)
-    rows = fetched.rows
     with store.begin() as connection:
         provenance.require_same(connection, fetched)
-        _quarantine(connection, fetched, as_of)
-        if rows.empty:
+        rows, restated = _split_restated(connection, fetched, label)
+        quarantine.keep(connection, replace(fetched, rejected=(*fetched.rejected, *restated)), as_of)
+        if fetched.rows.empty:
             return Report(sentiment_data.name, (SymbolResult(ALL, details={"source": label}),))
         published = rows["timestamp"] + SENTIMENT_LAG
         # Only a deployment that was there when a day came out can say when it did.
         seen = (published > (pd.Timestamp(mark.watermark) if mark else pd.Timestamp(as_of))) & (
             pd.Timestamp(as_of) - published <= SEEN_LIVE
         )
-        rows = rows.assign(known_at=published.where(~seen, pd.Timestamp(as_of)), known_at_estimated=~seen, source=label)
+        known_at = published.where(~seen, pd.Timestamp(as_of))
+        rows = rows.assign(known_at=known_at, known_at_estimated=~seen, source=label)
         written = warehouse.insert_missing(connection, sentiment_data, rows)
-        last = rows["timestamp"].iloc[-1].to_pydatetime()
-        watermarks.write_mark(connection, sentiment_data.name, ALL, Mark(last, fetched.vendor))
-    details = {"source": label, "fear_greed_value": int(rows["fear_greed_value"].iloc[-1])}
+        last = fetched.rows["timestamp"].iloc[-1].to_pydatetime()
+        since = min(start, mark.since or start) if mark else start
+        watermarks.write_mark(connection, sentiment_data.name, ALL, Mark(last, fetched.vendor, since))
+    details = {
+        "source": label,
+        "fear_greed_value": int(fetched.rows["fear_greed_value"].iloc[-1]),
+        "quarantined": len(fetched.rejected) + len(restated),
+    }
     return Report(sentiment_data.name, (SymbolResult(ALL, written, last=last, details=details),))
 
 
-def _quarantine(connection: Connection, fetched: Fetched, seen_at: datetime) -> None:
-    if not fetched.rejected:
-        return
-    rows = [
-        {
-            "id": hashlib.sha256(f"{r.source}|{r.dataset}|{r.symbol}|{r.reason}|{r.payload}".encode()).hexdigest(),
-            "source": r.source,
-            "dataset": r.dataset,
-            "symbol": r.symbol,
-            "reason": r.reason,
-            "payload": r.payload,
-            "seen_at": seen_at,
-        }
-        for r in fetched.rejected
-    ]
-    warehouse.insert_missing(connection, quarantine, warehouse.records(rows).drop_duplicates("id"))
+def _split_restated(connection: Connection, fetched: Fetched, label: str) -> tuple[pd.DataFrame, tuple[Rejected, ...]]:
+    """Days to store, and those that are there with another value."""
+    rows = fetched.rows
+    if rows.empty:
+        return rows, ()
+    held = warehouse.read(
+        connection,
+        select(sentiment_data.c.timestamp, sentiment_data.c.fear_greed_value).where(
+            sentiment_data.c.timestamp >= rows["timestamp"].iloc[0].to_pydatetime()
+        ),
+    )
+    values = rows["timestamp"].map(held.set_index("timestamp")["fear_greed_value"])
+    differs = values.notna() & (values != rows["fear_greed_value"])
+    refused = tuple(
+        Rejected(label, sentiment_data.name, None, "restated", payload_text(row))
+        for row in rows[differs].to_dict("records")
+    )
+    return rows[~differs], refused
 
 
 def _plain(value: float) -> float | None:

@@ -1,12 +1,12 @@
 """How far each step is done for each symbol: read before the work, written with its rows."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 import pandas as pd
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, Select, select, update
 
 from crypto_platform.storage import warehouse
 from crypto_platform.storage.warehouse import Warehouse
@@ -15,25 +15,52 @@ from crypto_platform.tables import watermarks
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A dataset is done before `watermark` for one symbol; `source` is the vendor its series is pinned to."""
+    """A dataset is done in [`since`, `watermark`) for one symbol.
+
+    Parameters
+    ----------
+    watermark : datetime
+    source : str or None
+        The vendor its series is pinned to.
+    since : datetime or None
+        None where the step has no beginning of its own.
+    details : mapping
+        What the step wants to remember; plain JSON values.
+    """
 
     watermark: datetime
     source: str | None = None
+    since: datetime | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
 
 
 def read_marks(store: Warehouse, dataset: str, symbols: Sequence[str]) -> dict[str, Mark]:
     """Marks of a dataset; a symbol without one is absent."""
-    rows = store.read(
-        select(watermarks.c.symbol, watermarks.c.watermark, watermarks.c.source).where(
-            watermarks.c.dataset == dataset, watermarks.c.symbol.in_(symbols)
+    return _marks(store.read(_select(dataset, symbols)))
+
+
+def read_mark(connection: Connection, dataset: str, symbol: str) -> Mark | None:
+    """One mark, kept from others until the transaction ends where the engine can."""
+    return _marks(warehouse.read(connection, _select(dataset, [symbol]).with_for_update())).get(symbol)
+
+
+def _select(dataset: str, symbols: Sequence[str]) -> Select[Any]:
+    return select(watermarks).where(watermarks.c.dataset == dataset, watermarks.c.symbol.in_(symbols))
+
+
+def _marks(rows: pd.DataFrame) -> dict[str, Mark]:
+    return {
+        row.symbol: Mark(
+            row.watermark.to_pydatetime(),
+            row.source,
+            None if pd.isna(row.since) else row.since.to_pydatetime(),
+            row.details or {},
         )
-    )
-    return {row.symbol: Mark(row.watermark.to_pydatetime(), row.source) for row in rows.itertuples()}
+        for row in rows.itertuples()
+    }
 
 
-def write_mark(
-    connection: Connection, dataset: str, symbol: str, mark: Mark, details: Mapping[str, Any] | None = None
-) -> None:
+def write_mark(connection: Connection, dataset: str, symbol: str, mark: Mark) -> None:
     """Set a mark, in the transaction that wrote its rows."""
     frame = pd.DataFrame(
         {
@@ -41,7 +68,8 @@ def write_mark(
             "symbol": [symbol],
             "watermark": [mark.watermark],
             "source": [mark.source],
-            "details": [dict(details) if details else None],
+            "since": pd.to_datetime([mark.since], utc=True),
+            "details": [dict(mark.details) or None],
         }
     )
     warehouse.upsert(connection, watermarks, frame)

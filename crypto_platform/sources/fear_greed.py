@@ -17,6 +17,7 @@ from crypto_platform.tables import sentiment_data
 NAME: Final = "alternative.me"
 DEFAULT_URL: Final = "https://api.alternative.me"
 ATTRIBUTION: Final = "Fear & Greed Index: alternative.me"
+FIRST_DAY: Final = datetime(2018, 2, 1, tzinfo=UTC)  # of the index
 EVERYTHING: Final = 0  # the API's limit for the whole history
 LARGEST_LIMIT: Final = 365  # beyond, one call for everything is as cheap
 

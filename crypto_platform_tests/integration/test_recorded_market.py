@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from sqlalchemy import select
 
-from crypto_platform.operations.collect import collect_candles
+from crypto_platform.operations.candles import collect_candles
 from crypto_platform.replay.clock import ReplayClock
 from crypto_platform.replay.recorded import RecordedHistory
 from crypto_platform.replay.server import build_app, running_server, vendor_urls

@@ -5,10 +5,12 @@ from datetime import timedelta
 from typing import Any
 
 import dagster as dg
+from pydantic import Field
 
 from crypto_platform.defs import catalog
 from crypto_platform.defs.resources import Platform
 from crypto_platform.operations import collect
+from crypto_platform.operations.candles import TICK_CHUNKS, collect_candles
 from crypto_platform.symbols import select
 from crypto_platform.tables import market_data, ohlcv_data, sentiment_data
 
@@ -21,6 +23,17 @@ APIS = {
     ),
     "fear_greed_api": ("Fear and greed index of alternative.me", "https://alternative.me/crypto/fear-and-greed-index/"),
 }
+
+
+class HistoryConfig(dg.Config):
+    """How far back a run collects."""
+
+    days: int | None = Field(
+        None,
+        ge=1,
+        description="Days of candles before now, fetched whole however long it takes; without it, HISTORY_DAYS, "
+        "in portions that leave the next tick its time.",
+    )
 
 
 def build(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition | dg.AssetSpec]:
@@ -59,14 +72,17 @@ def build(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition | dg.
         check_specs=[catalog.success_spec(ohlcv_data.name)],
         name=ohlcv_data.name,
     )
-    def candles(context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform]) -> Iterator[Any]:
-        report = collect.collect_candles(
+    def candles(
+        context: dg.AssetExecutionContext, config: HistoryConfig, platform: dg.ResourceParam[Platform]
+    ) -> Iterator[Any]:
+        report = collect_candles(
             platform.store,
             platform.candle_sources,
             select(platform.settings.book, tuple(context.partition_keys)),
             as_of=platform.as_of(context.run.tags),
-            history=timedelta(days=platform.settings.history_days),
+            history=timedelta(days=config.days or platform.settings.history_days),
             settle=platform.settings.settle,
+            most_chunks=None if config.days else TICK_CHUNKS,
         )
         yield from catalog.publish(context, platform, report)
 

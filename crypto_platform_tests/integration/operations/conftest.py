@@ -14,8 +14,8 @@ from crypto_platform.core.estimators import ModelParameters
 from crypto_platform.core.hours import HOUR
 from crypto_platform.core.provenance import Provenance
 from crypto_platform.core.signals import SignalRules
-from crypto_platform.errors import SourceUnavailableError
-from crypto_platform.operations import build, collect, predict, settle, train
+from crypto_platform.errors import SourceError, SourceUnavailableError
+from crypto_platform.operations import build, candles, collect, predict, settle, train
 from crypto_platform.operations.results import Report
 from crypto_platform.sources.base import Fetched
 from crypto_platform.storage.artifacts import ArtifactStore
@@ -38,12 +38,13 @@ class FakeCandles:
     name: str = "fake"
     provenance: Provenance = Provenance.SIMULATED
     broken: set[str] = field(default_factory=set)
+    error: type[SourceError] = SourceUnavailableError
     asked: list[tuple[str, datetime, datetime]] = field(default_factory=list)
 
     def fetch_candles(self, symbol: Symbol, start: datetime, end: datetime) -> Fetched:
         self.asked.append((symbol.name, start, end))
         if symbol.name in self.broken:
-            raise SourceUnavailableError(f"{self.name} is down for {symbol.name}")
+            raise self.error(f"{self.name} is down for {symbol.name}")
         rows = self.frames[symbol.name]
         rows = rows[(rows["timestamp"] >= start) & (rows["timestamp"] < end)]
         return Fetched(rows[CANDLES].reset_index(drop=True), self.name, self.provenance)
@@ -72,10 +73,12 @@ class Deployment:
     sentiment: FakeSentiment
     names: tuple[str, ...] = SYMBOLS
 
-    def collect(self, as_of: datetime, sources: Sequence[FakeCandles] | None = None) -> Report:
+    def collect(
+        self, as_of: datetime, sources: Sequence[FakeCandles] | None = None, history: timedelta = HISTORY, **more: Any
+    ) -> Report:
         symbols = [Symbol(name, name, None, name, default=True) for name in self.names]
         chosen = [self.candles] if sources is None else sources
-        return collect.collect_candles(self.store, chosen, symbols, as_of=as_of, history=HISTORY)
+        return candles.collect_candles(self.store, chosen, symbols, as_of=as_of, history=history, **more)
 
     def collect_sentiment(self, as_of: datetime) -> Report:
         return collect.collect_sentiment(self.store, self.sentiment, as_of=as_of, history=HISTORY)

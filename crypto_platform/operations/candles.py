@@ -1,0 +1,342 @@
+"""Candles of many symbols kept up with their sources: forward to the newest closed hour, back as far as wanted."""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from itertools import chain, islice
+from typing import Any, Final
+
+import pandas as pd
+from sqlalchemy import Connection, func, select
+
+from crypto_platform.core.coverage import Interval, backward, forward, missing
+from crypto_platform.core.hours import HOUR, SETTLE, closed_until
+from crypto_platform.errors import ConfigurationError, KeyRefusedError, PlatformError, SourceError, SourceRefusedError
+from crypto_platform.operations import gaps, watermarks
+from crypto_platform.operations.results import Report, SymbolResult
+from crypto_platform.operations.series import Stored, store_candles
+from crypto_platform.operations.watermarks import Mark
+from crypto_platform.sources.base import CandleSource, Fetched
+from crypto_platform.storage.warehouse import Warehouse
+from crypto_platform.symbols import Symbol
+from crypto_platform.tables import ohlcv_data
+
+OVERLAP: Final = 3 * HOUR  # read again each time: a restated candle is seen, at no cost in requests
+RECHECK: Final = timedelta(hours=48)  # an hour the primary answered without is asked for again so long
+FALLBACK_REACH: Final = timedelta(days=7)  # a series silent for longer has stopped; no other source goes on for it
+TICK_CHUNKS: Final = 6  # of one symbol in a run that must end soon: a bit more than a year
+THREADS: Final = 8
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """What is the same for all symbols of a run."""
+
+    store: Warehouse
+    sources: Sequence[CandleSource]
+    as_of: datetime
+    wanted: datetime
+    settle: timedelta
+    most_chunks: int | None
+    progress: Progress
+
+    @property
+    def end(self) -> datetime:
+        """Exclusive end of the closed candles."""
+        return closed_until(self.as_of, self.settle)
+
+
+def collect_candles(
+    store: Warehouse,
+    sources: Sequence[CandleSource],
+    symbols: Sequence[Symbol],
+    *,
+    as_of: datetime,
+    history: timedelta,
+    settle: timedelta = SETTLE,
+    most_chunks: int | None = TICK_CHUNKS,
+    progress: Progress = lambda *_: None,
+) -> Report:
+    """Bring each symbol's candles up to the newest closed hour and back to the beginning of the wanted history.
+
+    Every chunk of hours is one transaction: rows, coverage, gaps and refused rows together. A run that is killed goes
+    on where it stopped, and one that finds nothing new writes no candle.
+
+    Parameters
+    ----------
+    store : Warehouse
+    sources : sequence of CandleSource
+        In order of preference. A symbol stays with the source of its first candle; the others fill hours it lacks.
+    symbols : sequence of Symbol
+    as_of : datetime
+        The moment of the collection; candles closed by then are stored, no later ones.
+    history : timedelta
+        How far before `as_of` the series is to reach, as far as the source does.
+    settle : timedelta
+        Wait after an hour's end before its candle counts as closed.
+    most_chunks : int or None
+        Chunks (`core.coverage.CHUNK_HOURS`) fetched of one symbol; None for as many as it takes. The newest hours
+        come first, the next run goes on with the older ones.
+    progress : callable
+        Gets symbol, chunks done and chunks to do, from several threads.
+
+    Returns
+    -------
+    Report
+        One symbol's failure is that symbol's error; the others are stored.
+
+    Raises
+    ------
+    ConfigurationError
+        No source is usable.
+    ProvenanceError
+        The data is of another provenance than the store's.
+    """
+    if not sources:
+        raise ConfigurationError("no candle source is usable: list a keyless one in CRYPTO_PLATFORM_OHLCV_SOURCES")
+    job = _Job(store, sources, as_of, closed_until(as_of - history), settle, most_chunks, progress)
+    names = [symbol.name for symbol in symbols]
+    marks = watermarks.read_marks(store, ohlcv_data.name, names)
+    due = gaps.due(store, names, as_of)
+    with ThreadPoolExecutor(THREADS, thread_name_prefix="collect") as pool:
+        workers = [_Worker(job, symbol, marks.get(symbol.name), due.get(symbol.name, [])) for symbol in symbols]
+        return Report(ohlcv_data.name, tuple(pool.map(_Worker.run, workers)))
+
+
+@dataclass(slots=True)
+class _Worker:
+    """One symbol's part of a run.
+
+    Parameters
+    ----------
+    mark : Mark or None
+        Coverage and primary source so far.
+    due : list of Interval
+        Gaps to ask for again.
+    """
+
+    job: _Job
+    symbol: Symbol
+    mark: Mark | None
+    due: list[Interval]
+    failure: PlatformError | None = None
+    written: int = 0
+    restated: int = 0
+    rejected: int = 0
+    n_asked: int = 0  # chunks
+    found: list[Interval] = field(default_factory=list)  # chunks in which this run found hours missing
+    filled: dict[str, int] = field(default_factory=dict)  # hours by the fallback they came from
+    notes: list[str] = field(default_factory=list)
+
+    def run(self) -> SymbolResult:
+        """Collect what the budget allows; the error is the primary's, where nobody made up for it."""
+        is_complete = self._follow_primary()
+        is_made_up_for = self._fill_tail() and is_complete
+        self._heal()
+        details: dict[str, Any] = {
+            "source": self.mark.source if self.mark else None,
+            "restated": self.restated,
+            "quarantined": self.rejected,
+            **{f"filled from {vendor}": n for vendor, n in self.filled.items()},
+            "notes": "; ".join(dict.fromkeys(self.notes)) or None,
+        }
+        error = None
+        if self.failure and is_made_up_for:
+            details["primary failed"] = str(self.failure)
+        elif self.failure:
+            error = str(self.failure)
+        return SymbolResult(self.symbol.name, self.written, last=self._newest(), details=details, error=error)
+
+    def _plan(self) -> list[Interval]:
+        """Chunks to ask the primary for; the newest of a new series come first."""
+        job, mark = self.job, self.mark
+        if mark is None:
+            chunks: Iterator[Interval] = backward(job.wanted, job.end)
+        else:
+            chunks = chain(
+                forward(mark.watermark - OVERLAP, job.end), backward(job.wanted, mark.since or mark.watermark)
+            )
+        return list(islice(chunks, job.most_chunks))
+
+    def _follow_primary(self) -> bool:
+        """Ask the primary for all chunks; whether the older hours of the plan came, whatever became of the newest."""
+        chunks = self._plan()
+        for n, chunk in enumerate(chunks, 1):
+            try:
+                fetched = self._ask_primary(chunk)
+            except (SourceError, ConfigurationError) as error:
+                self.failure = error
+                is_history = self.mark is None or (self.mark.since is not None and chunk.end <= self.mark.since)
+                return not is_history
+            self._store_primary(fetched, chunk)
+            self.job.progress(self.symbol.name, n, len(chunks))
+        return True
+
+    def _ask_primary(self, chunk: Interval) -> Fetched:
+        pin = self.mark.source if self.mark else None
+        if pin is None:
+            return self._first_answer(chunk)
+        for source in self.job.sources:
+            if source.name == pin:
+                return self._ask(source, chunk)
+        raise ConfigurationError(
+            f"{self.symbol.name} is pinned to source {pin!r}, which is not usable now: give its key, list it in "
+            f"CRYPTO_PLATFORM_OHLCV_SOURCES, or choose another with `crypto-platform symbols pin {self.symbol.name}`"
+        )
+
+    def _first_answer(self, chunk: Interval) -> Fetched:
+        """Candles of the first source that has any: the series' primary from then on.
+
+        A source that does not know the symbol is passed over; one that cannot be reached is not, since a passing
+        fault would decide for ever, and one whose key is refused is not, since somebody meant it to be used.
+        """
+        refused: list[str] = []
+        empty: Fetched | None = None
+        for source in self.job.sources:
+            try:
+                fetched = self._ask(source, chunk)
+            except KeyRefusedError:
+                raise
+            except SourceRefusedError as error:
+                refused.append(str(error))
+                continue
+            if len(fetched.rows) or fetched.rejected:
+                self.notes += refused
+                return fetched
+            empty = empty or fetched
+        if empty is None:
+            raise SourceRefusedError("; ".join(refused))
+        return empty
+
+    def _ask(self, source: CandleSource, chunk: Interval) -> Fetched:
+        self.n_asked += 1
+        return source.fetch_candles(self.symbol, chunk.start, chunk.end)
+
+    def _store_primary(self, fetched: Fetched, chunk: Interval) -> None:
+        with self.job.store.begin() as connection:
+            held = watermarks.read_mark(connection, ohlcv_data.name, self.symbol.name)
+            pin = (held.source if held else None) or fetched.vendor
+            stored = self._store(connection, fetched, chunk, pin)
+            if pin == fetched.vendor:  # nobody chose another primary meanwhile
+                held = self._advanced(held, fetched, stored, chunk)
+                watermarks.write_mark(connection, ohlcv_data.name, self.symbol.name, held)
+        self.mark = held
+
+    def _store(self, connection: Connection, fetched: Fetched, chunk: Interval, primary: str) -> Stored:
+        job = self.job
+        stored = store_candles(
+            connection, self.symbol.name, fetched, chunk, primary=primary, as_of=job.as_of, settle=job.settle
+        )
+        self.written += stored.written
+        self.restated += stored.restated
+        self.rejected += stored.rejected
+        if stored.missing:
+            self.found.append(chunk)
+        return stored
+
+    def _advanced(self, held: Mark | None, fetched: Fetched, stored: Stored, chunk: Interval) -> Mark:
+        """Coverage with a chunk that the primary answered; the newest hours it lacks stay uncovered for a while."""
+        job = self.job
+        covered = chunk.end if chunk.end < job.end else max(chunk.start, job.end - RECHECK)
+        watermark = max(covered, stored.last + HOUR) if stored.last else covered
+        since = chunk.start
+        if held:
+            watermark, since = max(watermark, held.watermark), min(since, held.since or held.watermark)
+        return Mark(
+            watermark,
+            (held.source if held else None) or (fetched.vendor if stored.last else None),
+            since,
+            {
+                "asked_at": job.as_of.isoformat(),
+                "vendor_clock": fetched.clock.isoformat() if fetched.clock else None,
+            },
+        )
+
+    def _fill_tail(self) -> bool:
+        """Ask the fallbacks for the newest hours where the primary lacks some; whether they had them all."""
+        newest = self._newest()
+        if newest is None or self.mark is None or self.mark.source is None:
+            return False
+        tail = Interval(newest + HOUR, self.job.end)
+        if tail.end - tail.start > FALLBACK_REACH:
+            self.notes.append(f"{self.mark.source} has no candle since {newest:%Y-%m-%d %H:%M} UTC")
+            return False
+        if not tail.hours:
+            return False
+        self._fill(tail)
+        return not self._missing(tail)
+
+    def _heal(self) -> None:
+        """Ask for gaps whose time has come, and for those that this run found; what no source has stays one."""
+        if self.mark is None or self.mark.source is None:
+            return
+        most = self.job.most_chunks
+        for gap in [*self.due, *self._just_found()]:
+            if most is not None and self.n_asked >= 2 * most:
+                return  # the next run goes on
+            asked = {self.mark.source} if gap not in self.due else self._ask_again(gap)
+            asked |= self._fill(gap)
+            if asked:
+                with self.job.store.begin() as connection:
+                    gaps.note_attempt(connection, self.symbol.name, gap, asked, self.job.as_of)
+
+    def _just_found(self) -> list[Interval]:
+        if not self.found:
+            return []
+        found = gaps.due(self.job.store, [self.symbol.name], self.job.as_of).get(self.symbol.name, [])
+        return [gap for gap in found if gap not in self.due and any(gap.overlaps(chunk) for chunk in self.found)]
+
+    def _ask_again(self, gap: Interval) -> set[str]:
+        """Ask the primary for a gap it answered without before; its name where it answered now."""
+        if self.failure:
+            return set()
+        try:
+            for chunk in forward(gap.start, gap.end):
+                fetched = self._ask_primary(chunk)
+                with self.job.store.begin() as connection:
+                    self._store(connection, fetched, chunk, fetched.vendor)
+        except (SourceError, ConfigurationError) as error:
+            self.notes.append(str(error))
+            return set()
+        return {fetched.vendor}
+
+    def _fill(self, interval: Interval) -> set[str]:
+        """Ask the fallbacks in order for the hours an interval still lacks; names of those that answered."""
+        assert self.mark
+        answered = set()
+        for source in self.job.sources:
+            holes = self._missing(interval)
+            if source.name == self.mark.source or not holes:
+                continue
+            try:
+                for chunk in forward(holes[0].start, holes[-1].end):
+                    fetched = self._ask(source, chunk)
+                    with self.job.store.begin() as connection:
+                        stored = self._store(connection, fetched, chunk, str(self.mark.source))
+                    if stored.written:
+                        self.filled[source.name] = self.filled.get(source.name, 0) + stored.written
+                answered.add(source.name)
+            except (SourceError, ConfigurationError) as error:
+                self.notes.append(str(error))
+        return answered
+
+    def _missing(self, interval: Interval) -> list[Interval]:
+        stamps = self.job.store.read(
+            select(ohlcv_data.c.timestamp)
+            .where(
+                ohlcv_data.c.symbol == self.symbol.name,
+                ohlcv_data.c.timestamp >= interval.start,
+                ohlcv_data.c.timestamp < interval.end,
+            )
+            .order_by(ohlcv_data.c.timestamp)
+        )
+        return missing(stamps["timestamp"], interval)
+
+    def _newest(self) -> datetime | None:
+        newest = self.job.store.read(
+            select(func.max(ohlcv_data.c.timestamp).label("newest")).where(ohlcv_data.c.symbol == self.symbol.name)
+        )["newest"].iloc[0]
+        return None if pd.isna(newest) else newest.to_pydatetime()

@@ -1,0 +1,35 @@
+"""Refused upstream rows, kept with the reason."""
+
+import hashlib
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from crypto_platform.sources.base import Fetched, Rejected
+from crypto_platform.storage import warehouse
+from crypto_platform.tables import quarantine
+
+
+def keep(connection: Connection, fetched: Fetched, seen_at: datetime) -> None:
+    """Keep what a vendor's answer had to be refused of; the first sight of a row stays."""
+    if not fetched.rejected:
+        return
+    rows = [
+        {
+            "id": row_id(r),
+            "source": r.source,
+            "dataset": r.dataset,
+            "symbol": r.symbol,
+            "reason": r.reason,
+            "payload": r.payload,
+            "seen_at": seen_at,
+        }
+        for r in fetched.rejected
+    ]
+    warehouse.insert_missing(connection, quarantine, warehouse.records(rows).drop_duplicates("id"))
+
+
+def row_id(rejected: Rejected) -> str:
+    """Hash of all that was refused and why: the same row twice is one."""
+    r = rejected
+    return hashlib.sha256(f"{r.source}|{r.dataset}|{r.symbol}|{r.reason}|{r.payload}".encode()).hexdigest()

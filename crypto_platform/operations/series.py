@@ -1,0 +1,207 @@
+"""Candles into a symbol's series, in one transaction: merged, attributed, revisions and gaps written down."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sqlalchemy import Connection, select
+
+from crypto_platform.core.bars import CANDLE_COLUMNS, FROZEN_HOURS, carried, frozen
+from crypto_platform.core.coverage import Interval
+from crypto_platform.core.hours import HOUR
+from crypto_platform.core.provenance import source_label, vendor_of
+from crypto_platform.operations import gaps, provenance, quarantine, watermarks
+from crypto_platform.sources.base import Fetched, Rejected
+from crypto_platform.sources.rows import payload_text
+from crypto_platform.storage import warehouse
+from crypto_platform.tables import ohlcv_data, ohlcv_revisions
+
+FEATURES_MARK: Final = "features:"  # begins the watermark names of feature sets, which new candles take back
+SEEN_LIVE: Final = timedelta(minutes=30)  # a row read this soon after it could exist was seen, not loaded afterwards
+
+_VALUES: Final = [name for name in CANDLE_COLUMNS if name != "timestamp"]
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What became of fetched candles.
+
+    Parameters
+    ----------
+    written, restated, rejected, missing : int
+        Rows inserted or changed; closed candles whose values changed; rows refused; hours of the interval that are
+        gaps now.
+    last : datetime or None
+        Open time of the newest of the fetched candles that are in the series.
+    """
+
+    written: int = 0
+    restated: int = 0
+    rejected: int = 0
+    missing: int = 0
+    last: datetime | None = None
+
+
+def store_candles(
+    connection: Connection,
+    symbol: str,
+    fetched: Fetched,
+    interval: Interval,
+    *,
+    primary: str | None,
+    as_of: datetime,
+    settle: timedelta,
+) -> Stored:
+    """Merge a vendor's candles of an interval into a series.
+
+    The primary vendor's candles are the series: a new one is inserted, one that differs restates what is there, with
+    both values kept. Any other vendor's candle only fills an hour that has none, and only if something was traded in
+    it: an index carries its price through an outage, which says nothing. What a source does not give (quote volume,
+    trades) never erases what is known.
+
+    Parameters
+    ----------
+    connection : Connection
+        In a transaction of the caller's.
+    symbol : str
+    fetched : Fetched
+        Candles inside `interval`.
+    interval : Interval
+        Hours the vendor was asked for.
+    primary : str or None
+        Vendor the series is pinned to; None takes `fetched` for it.
+    as_of : datetime
+    settle : timedelta
+        Wait after an hour's end before its candle counts as closed.
+
+    Raises
+    ------
+    ProvenanceError
+        The data is of another provenance than the store's.
+    """
+    provenance.require_same(connection, fetched)
+    label = source_label(fetched.vendor, fetched.provenance)
+    fetched = _without_frozen(connection, symbol, fetched, interval, label)
+    quarantine.keep(connection, fetched, as_of)
+    rejected = len(fetched.rejected)
+    rows = fetched.rows
+    is_fallback = primary is not None and fetched.vendor != primary
+    if is_fallback:
+        rows = rows[~carried(rows)].reset_index(drop=True)
+    if rows.empty:
+        return Stored(rejected=rejected)
+
+    held = warehouse.read(
+        connection,
+        select(*(ohlcv_data.c[name] for name in CANDLE_COLUMNS), ohlcv_data.c.source)
+        .where(
+            ohlcv_data.c.symbol == symbol,
+            ohlcv_data.c.timestamp >= interval.start,
+            ohlcv_data.c.timestamp < interval.end,
+        )
+        .order_by(ohlcv_data.c.timestamp),
+    )
+    change = _compare(rows, held, label, is_fallback=is_fallback)
+    if change.restated.any():
+        revisions = _revisions(symbol, change, as_of, label)
+        warehouse.insert_missing(connection, ohlcv_revisions, revisions)
+    changed = change.rows[change.is_new | change.differs].assign(symbol=symbol, source=label)
+    written = warehouse.upsert(connection, ohlcv_data, _known(changed, as_of, settle))
+    missing = 0
+    if len(changed):
+        watermarks.lower_marks(connection, FEATURES_MARK, symbol, changed["timestamp"].iloc[0].to_pydatetime())
+        if not _continues(held["timestamp"], change.rows["timestamp"][change.is_new]):
+            stamps = pd.concat([held["timestamp"], rows["timestamp"]]).drop_duplicates().sort_values()
+            missing = gaps.record(connection, symbol, interval, stamps, as_of)
+    last = rows["timestamp"].iloc[-1].to_pydatetime()
+    return Stored(written, int(change.restated.sum()), rejected, missing, last)
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """Fetched candles beside the stored ones; all arrays of shape (n_rows,).
+
+    `held` has the stored candle of each row, NaN where there is none.
+    """
+
+    rows: pd.DataFrame
+    held: pd.DataFrame
+    is_new: NDArray[np.bool_]
+    differs: NDArray[np.bool_]
+    restated: NDArray[np.bool_]
+
+
+def _compare(rows: pd.DataFrame, held: pd.DataFrame, source: str, *, is_fallback: bool) -> _Change:
+    aligned = held.set_index("timestamp").reindex(rows["timestamp"])
+    is_new = aligned["source"].isna().to_numpy()
+    none = np.zeros(len(rows), dtype=bool)
+    if is_fallback:
+        return _Change(rows, aligned, is_new, none, none)
+    is_own = (aligned["source"] == source).to_numpy()
+    new, old = rows[_VALUES].to_numpy(float), aligned[_VALUES].to_numpy(float)
+    new = np.where(np.isnan(new) & is_own[:, None], old, new)
+    restated = ~is_new & ((new != old) & ~(np.isnan(new) & np.isnan(old))).any(axis=1)
+    values = dict(zip(_VALUES, new.T, strict=True))
+    return _Change(rows.assign(**values), aligned, is_new, restated | ~(is_new | is_own), restated)
+
+
+def _continues(held: pd.Series, new: pd.Series) -> bool:
+    """Whether new hours follow the held ones without a gap between them: then none can have come or gone."""
+    if held.empty or new.empty:
+        return bool(new.empty)
+    follows = new.iloc[0] == held.iloc[-1] + HOUR
+    return bool(follows and new.iloc[-1] - new.iloc[0] == (len(new) - 1) * HOUR)
+
+
+def _known(candles: pd.DataFrame, as_of: datetime, settle: timedelta) -> pd.DataFrame:
+    closed_at = candles["timestamp"] + HOUR
+    seen = (pd.Timestamp(as_of) - closed_at) <= SEEN_LIVE
+    known_at = (closed_at + settle).where(~seen, pd.Timestamp(as_of))
+    return candles.assign(known_at=known_at, known_at_estimated=~seen)
+
+
+def _revisions(symbol: str, change: _Change, seen_at: datetime, source: str) -> pd.DataFrame:
+    which = change.restated
+    new, old = change.rows[which].reset_index(drop=True), change.held[which].reset_index(drop=True)
+    values = {f"new_{name}": new[name] for name in _VALUES} | {f"old_{name}": old[name] for name in _VALUES}
+    before = old["source"].where(old["source"] != source, None)
+    return pd.DataFrame(
+        {
+            "timestamp": new["timestamp"],
+            **values,
+            "symbol": symbol,
+            "seen_at": seen_at,
+            "source": source,
+            "old_source": before,
+        }
+    )
+
+
+def _without_frozen(connection: Connection, symbol: str, fetched: Fetched, interval: Interval, label: str) -> Fetched:
+    """Move frozen candles to the rejected ones; the stored candles before the interval count with them."""
+    rows = fetched.rows
+    if not carried(rows).any():
+        return fetched
+    before = warehouse.read(
+        connection,
+        select(*(ohlcv_data.c[name] for name in CANDLE_COLUMNS))
+        .where(ohlcv_data.c.symbol == symbol, ohlcv_data.c.timestamp < interval.start)
+        .order_by(ohlcv_data.c.timestamp.desc())
+        .limit(FROZEN_HOURS),
+    )
+    joined = pd.concat([before[::-1], rows], ignore_index=True) if len(before) else rows
+    still = frozen(joined)[len(before) :]
+    refused = tuple(
+        Rejected(label, ohlcv_data.name, symbol, "frozen_price", payload_text(row))
+        for row in rows[still].to_dict("records")
+    )
+    return replace(fetched, rows=rows[~still].reset_index(drop=True), rejected=(*fetched.rejected, *refused))
+
+
+def is_fallback(sources: pd.Series, pins: pd.Series) -> NDArray[np.bool_]:
+    """Whether each candle's source is another vendor than the one its series is pinned to, where it is to one."""
+    vendors = sources.map({source: vendor_of(source) for source in sources.unique()})
+    return np.asarray((vendors != pins) & pins.notna(), dtype=bool)

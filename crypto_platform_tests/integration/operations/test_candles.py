@@ -1,0 +1,273 @@
+"""Laws of collection: coverage, fallbacks, gaps, revisions; on each engine unless a law needs many stores."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import select
+
+from crypto_platform.core.hours import HOUR
+from crypto_platform.errors import KeyRefusedError, MalformedResponseError, SourceRefusedError, SourceUnavailableError
+from crypto_platform.tables import ohlcv_data, ohlcv_gaps, ohlcv_revisions, quarantine, watermarks
+
+Moment = Callable[[float], datetime]
+VALUES = ["open", "high", "low", "close", "volume_base", "volume", "trades"]
+
+
+def stored(store: Any, symbol: str = "ETH") -> pd.DataFrame:
+    return store.read(select(ohlcv_data).where(ohlcv_data.c.symbol == symbol).order_by(ohlcv_data.c.timestamp))
+
+
+def gaps(store: Any, symbol: str = "ETH") -> pd.DataFrame:
+    return store.read(select(ohlcv_gaps).where(ohlcv_gaps.c.symbol == symbol).order_by(ohlcv_gaps.c.gap_start))
+
+
+def mark(store: Any, symbol: str = "ETH") -> Any:
+    rows = store.read(select(watermarks).where(watermarks.c.dataset == ohlcv_data.name, watermarks.c.symbol == symbol))
+    return next(rows.itertuples(), None)
+
+
+@pytest.fixture
+def venue(deployment: Any) -> Callable[..., Any]:
+    """A further vendor with the same market, some of its hours left out."""
+
+    def make(name: str, factor: float = 1.0, without: Any = ()) -> Any:
+        frames = {}
+        for symbol, frame in deployment.candles.frames.items():
+            scaled = frame.drop(index=list(without), errors="ignore").copy()
+            scaled[["open", "high", "low", "close"]] *= factor
+            frames[symbol] = scaled
+        return type(deployment.candles)(frames, name=name)
+
+    return make
+
+
+def without(deployment: Any, hours: Any) -> None:
+    """Leave hours out of what the primary has."""
+    for symbol, frame in deployment.candles.frames.items():
+        deployment.candles.frames[symbol] = frame.drop(index=list(hours), errors="ignore")
+
+
+def test_a_fallback_fills_the_newest_hours_while_the_primary_is_down_and_says_so(
+    deployment: Any, moment: Moment, venue: Callable[..., Any]
+) -> None:
+    deployment.collect(moment(500))
+    deployment.candles.broken = {"ETH"}
+    other = venue("other", 1.001)
+    report = deployment.collect(moment(503), [deployment.candles, other])
+    assert not report.failed
+    (eth,) = [r for r in report.results if r.symbol == "ETH"]
+    assert "fake is down" in eth.details["primary failed"]
+    assert eth.details["filled from other"] == 3
+    rows = stored(deployment.store)
+    assert rows["source"].tolist()[-4:] == ["simulated:fake", *["simulated:other"] * 3]
+    assert mark(deployment.store).source == "fake"
+    assert stored(deployment.store, "BTC")["source"].unique().tolist() == ["simulated:fake"]
+
+
+def test_hours_of_a_fallback_count_as_filled_and_the_primary_takes_them_back(
+    deployment: Any, moment: Moment, venue: Callable[..., Any]
+) -> None:
+    deployment.ingest(moment(800))
+    deployment.candles.broken = {"ETH"}
+    deployment.collect(moment(802), [deployment.candles, venue("other", 1.001)])
+    deployment.build(moment(802))
+    kept = deployment.features().query("symbol == 'ETH'").set_index("timestamp")
+    first = pd.Timestamp(moment(800)).floor("h")
+    assert not kept.loc[first:, "is_valid"].any()
+    assert kept.loc[first - 2 * HOUR, "is_valid"]
+    assert np.isnan(kept.loc[first - HOUR, "target_return_1"])  # its end is a fallback's hour
+
+    deployment.candles.broken = set()
+    report = deployment.collect(moment(802))
+    assert next(r.rows for r in report.results if r.symbol == "ETH") == 2
+    revised = deployment.store.read(select(ohlcv_revisions))
+    assert revised[["source", "old_source"]].to_numpy().tolist() == [["simulated:fake", "simulated:other"]] * 2
+    deployment.build(moment(802))
+    kept = deployment.features().query("symbol == 'ETH'").set_index("timestamp")
+    assert kept.loc[first:, "is_valid"].all()
+    assert np.isfinite(kept.loc[first - HOUR, "target_return_1"])
+
+
+def test_no_fallback_overwrites_and_none_sells_a_carried_price(
+    deployment: Any, moment: Moment, venue: Callable[..., Any]
+) -> None:
+    without(deployment, range(95, 100))
+    index = venue("index", 2.0)
+    frame = index.frames["ETH"]
+    for symbol in index.frames:
+        index.frames[symbol] = frame = deployment.candles.frames[symbol]
+        flat = frame.iloc[[94] * 5].assign(
+            timestamp=pd.date_range(frame["timestamp"].iloc[94] + HOUR, periods=5, freq="h", unit="us")
+        )
+        flat = flat.assign(**dict.fromkeys(["open", "high", "low"], flat["close"]), volume_base=0.0)
+        index.frames[symbol] = pd.concat([frame.iloc[:95].assign(close=frame["high"]), flat])
+    deployment.collect(moment(100), [deployment.candles, index])
+    rows = stored(deployment.store)
+    assert rows["source"].unique().tolist() == ["simulated:fake"]
+    assert len(rows) == 95
+
+
+def test_a_gap_is_recorded_healed_by_whoever_has_it_and_gone_then(
+    deployment: Any, moment: Moment, venue: Callable[..., Any]
+) -> None:
+    without(deployment, [*range(40, 45), 60])
+    deployment.collect(moment(100))
+    found = gaps(deployment.store)
+    assert (found["gap_end"] - found["gap_start"]).tolist() == [5 * HOUR, HOUR]
+    assert found["attempts"].tolist() == [1, 1]
+    assert found["asked"].tolist() == [["fake"], ["fake"]]
+    assert (found["next_attempt_at"] == moment(101)).all()
+
+    deployment.collect(moment(100.5), [deployment.candles, venue("other")])  # not yet
+    assert len(gaps(deployment.store)) == 2
+    source = venue("other")
+    source.frames = {
+        symbol: pd.concat([frame, rows]).sort_values("timestamp")
+        for symbol, frame in source.frames.items()
+        for rows in [_hours(frame, [40, 42, 43, 44, 60])]
+    }
+    report = deployment.collect(moment(101), [deployment.candles, source])
+    assert next(r.details["filled from other"] for r in report.results if r.symbol == "ETH") == 5
+    found = gaps(deployment.store)
+    assert [(r.gap_start, r.gap_end, r.attempts) for r in found.itertuples()] == [
+        (pd.Timestamp(moment(41)).floor("h"), pd.Timestamp(moment(42)).floor("h"), 2)
+    ]
+    assert found["asked"].tolist() == [["fake", "other"]]
+    assert found["next_attempt_at"].iloc[0] == moment(105)
+
+
+def _hours(frame: pd.DataFrame, hours: list[int]) -> pd.DataFrame:
+    """Candles at hours that a frame lacks, made of its first one."""
+    begin = frame["timestamp"].iloc[0]
+    return frame.iloc[[0] * len(hours)].assign(timestamp=[begin + h * HOUR for h in hours])
+
+
+def test_the_primary_is_asked_again_for_a_gap_and_its_candles_are_the_series_own(
+    deployment: Any, moment: Moment
+) -> None:
+    whole = {name: frame.copy() for name, frame in deployment.candles.frames.items()}
+    without(deployment, range(200, 210))
+    deployment.ingest(moment(900))
+    deployment.candles.frames = whole
+    deployment.ingest(moment(901))
+    assert gaps(deployment.store).empty
+    assert len(stored(deployment.store)) == 901
+    assert stored(deployment.store)["source"].unique().tolist() == ["simulated:fake"]
+    # feature rows after the gap are computed anew as whole rows: as in a store that never had it
+    rows = deployment.features().query("symbol == 'ETH'")
+    assert rows["is_valid"].sum() == 901 - 336
+
+
+def test_unchanged_history_writes_no_row_again(deployment: Any, moment: Moment) -> None:
+    first = deployment.collect(moment(700))
+    assert first.rows > 0
+    assert deployment.collect(moment(700)).rows == 0
+    assert deployment.collect(moment(700), history=timedelta(days=2000), most_chunks=None).rows == 0
+
+
+def test_a_longer_history_is_fetched_before_what_is_there(deployment: Any, moment: Moment) -> None:
+    deployment.collect(moment(1400), history=timedelta(days=3))
+    assert len(stored(deployment.store)) == 72
+    begin = mark(deployment.store).since
+    report = deployment.collect(moment(1400), history=timedelta(days=30))
+    assert {r.symbol: r.rows for r in report.results}["ETH"] == 27 * 24
+    assert mark(deployment.store).since == begin - timedelta(days=27)
+    asked = [interval for name, *interval in deployment.candles.asked if name == "ETH"][1:]
+    assert max(end for start, end in asked if start < begin.to_pydatetime() - HOUR) == begin
+
+
+def test_a_tick_takes_no_more_than_its_portion_and_the_newest_first(deployment: Any, moment: Moment) -> None:
+    deployment.collect(moment(1400), history=timedelta(days=900), most_chunks=1)
+    assert len(deployment.candles.asked) == 2  # one a symbol
+    assert len(stored(deployment.store)) == 1400
+    since = mark(deployment.store).since
+    deployment.collect(moment(1400), history=timedelta(days=900), most_chunks=2)
+    assert mark(deployment.store).since < since
+
+
+def test_a_restated_candle_keeps_both_values_and_an_unknown_one_erases_nothing(deployment: Any, moment: Moment) -> None:
+    deployment.collect(moment(100))
+    before = stored(deployment.store)
+    frame = deployment.candles.frames["ETH"]
+    frame.loc[99, "close"] = frame.loc[99, "high"]
+    frame.loc[98, ["volume", "trades"]] = np.nan
+    deployment.collect(moment(101))
+    (revision,) = deployment.store.read(select(ohlcv_revisions)).itertuples()
+    assert (revision.old_close, revision.new_close) == (before["close"].iloc[99], frame.loc[99, "high"])
+    assert revision.old_source is None
+    after = stored(deployment.store)
+    assert after["close"].iloc[99] == frame.loc[99, "high"]
+    assert after["volume"].iloc[98] == before["volume"].iloc[98] > 0
+
+
+@pytest.mark.parametrize(
+    ("error", "pinned"),
+    [(SourceRefusedError, "other"), (SourceUnavailableError, None), (MalformedResponseError, None),
+     (KeyRefusedError, None)],
+)  # fmt: skip
+def test_a_new_series_is_pinned_to_the_first_source_that_knows_it_never_by_a_passing_fault(
+    deployment: Any, moment: Moment, venue: Callable[..., Any], error: type[Exception], pinned: str | None
+) -> None:
+    deployment.candles.broken, deployment.candles.error = {"ETH"}, error
+    report = deployment.collect(moment(100), [deployment.candles, venue("other")])
+    assert ("ETH" in report.failed) == (pinned is None)
+    assert (mark(deployment.store).source if mark(deployment.store) else None) == pinned
+    assert mark(deployment.store, "BTC").source == "fake"
+    if pinned:
+        assert "fake is down" in next(r.details["notes"] for r in report.results if r.symbol == "ETH")
+
+
+def test_a_series_that_stopped_is_not_gone_on_with_by_another_venue(
+    deployment: Any, moment: Moment, venue: Callable[..., Any]
+) -> None:
+    whole = venue("other")
+    without(deployment, range(100, 2000))
+    deployment.collect(moment(100))
+    report = deployment.collect(moment(400), [deployment.candles, whole])
+    assert not report.failed
+    assert len(stored(deployment.store)) == 100
+    assert "no candle since" in next(r.details["notes"] for r in report.results if r.symbol == "ETH")
+    asked = len(deployment.candles.asked)
+    deployment.collect(moment(1000), [deployment.candles, whole])
+    hours = [(end - start) / HOUR for _, start, end in deployment.candles.asked[asked:]]
+    assert max(hours) < 700  # what was answered is not asked for again for ever
+
+
+cuts = st.lists(
+    st.tuples(st.integers(1, 300), st.integers(1, 20), st.sampled_from([1, 2, None])), min_size=1, max_size=6
+)
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    cuts=cuts, holes=st.sets(st.integers(0, 299), max_size=40), halt=st.tuples(st.integers(10, 200), st.integers(0, 40))
+)
+def test_however_a_history_is_collected_the_same_candles_gaps_and_refusals_are_there(
+    blank: Any, deploy: Any, moment: Moment, cuts: Any, holes: set[int], halt: tuple[int, int]
+) -> None:
+    """In any portions, back and forth: as at once; a long halt without a trade among it."""
+
+    def run(steps: Any) -> tuple[Any, ...]:
+        store = blank()
+        deployment = deploy(store)
+        for name, frame in deployment.candles.frames.items():
+            halted = frame.index[(frame.index >= halt[0]) & (frame.index < halt[0] + halt[1])]
+            price = float(frame.loc[frame.index[halt[0]], "close"])
+            frame.loc[halted, ["open", "high", "low", "close"]] = price
+            frame.loc[halted, ["volume_base", "volume", "trades"]] = 0.0
+            deployment.candles.frames[name] = frame.drop(index=[h for h in holes if h in frame.index])
+        for hour, days, most in [*steps, (300, 400, None)]:
+            deployment.collect(moment(hour), history=timedelta(days=days), most_chunks=most)
+        kept = tuple(stored(store, name)[["timestamp", *VALUES, "source"]].to_csv() for name in deployment.names)
+        holes_now = tuple(gaps(store, name)[["gap_start", "gap_end"]].to_csv() for name in deployment.names)
+        refused = set(store.read(select(quarantine.c.id))["id"])
+        store.close()
+        return kept, holes_now, refused
+
+    assert run(sorted(cuts, key=lambda cut: cut[0])) == run([])
