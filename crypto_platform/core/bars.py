@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from crypto_platform.core.panel import hours_since_1970
 from crypto_platform.tables import ohlcv_data
 from crypto_platform.tables.render.frames import broken_rules
 
@@ -62,8 +63,8 @@ def frozen(candles: pd.DataFrame) -> NDArray[np.bool_]:
     Parameters
     ----------
     candles : DataFrame
-        Candle frame that begins with the `FROZEN_HOURS` candles before those that are judged, where there are any:
-        then the answer does not depend on where the reading begins. Hours may be missing in a run.
+        Candle frame that begins `FROZEN_HOURS` before the candles that are judged: then the answer does not depend
+        on where the reading begins. A missing hour ends a run.
 
     Returns
     -------
@@ -77,7 +78,8 @@ def frozen(candles: pd.DataFrame) -> NDArray[np.bool_]:
     still = carried(candles)
     close = candles["close"].to_numpy(float)
     goes_on = np.zeros(len(candles), dtype=bool)
-    goes_on[1:] = still[1:] & still[:-1] & (close[1:] == close[:-1])
+    next_hour = np.diff(hours_since_1970(candles["timestamp"])) == 1
+    goes_on[1:] = next_hour & still[1:] & still[:-1] & (close[1:] == close[:-1])
     rows = np.arange(len(candles))
     run = rows - np.maximum.accumulate(np.where(goes_on, 0, rows)) + 1
     return np.asarray(still & (run > FROZEN_HOURS))

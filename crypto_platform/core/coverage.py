@@ -8,10 +8,12 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
+from crypto_platform.core.bars import FROZEN_HOURS
 from crypto_platform.core.hours import HOUR
 from crypto_platform.core.panel import from_hours, hours_since_1970
 
-CHUNK_HOURS: Final = 2000  # one page of the price indices, two of Binance; a kill loses no more than this
+# With the hours of context, one page of the price indices and two of Binance; a kill loses no more than this.
+CHUNK_HOURS: Final = 2000 - FROZEN_HOURS
 FIRST_WAIT: Final = HOUR
 WAIT_FACTOR: Final = 4
 LONGEST_WAIT: Final = timedelta(days=30)

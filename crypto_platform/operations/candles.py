@@ -10,6 +10,7 @@ from typing import Any, Final
 import pandas as pd
 from sqlalchemy import Connection, func, select
 
+from crypto_platform.core.bars import FROZEN_HOURS
 from crypto_platform.core.coverage import Interval, backward, forward, missing
 from crypto_platform.core.hours import HOUR, SETTLE, closed_until
 from crypto_platform.errors import ConfigurationError, KeyRefusedError, PlatformError, SourceError, SourceRefusedError
@@ -213,7 +214,7 @@ class _Worker:
 
     def _ask(self, source: CandleSource, chunk: Interval) -> Fetched:
         self.n_asked += 1
-        return source.fetch_candles(self.symbol, chunk.start, chunk.end)
+        return source.fetch_candles(self.symbol, chunk.start - FROZEN_HOURS * HOUR, chunk.end)
 
     def _store_primary(self, fetched: Fetched, chunk: Interval) -> None:
         with self.job.store.begin() as connection:

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from sqlalchemy import Connection, select
 
-from crypto_platform.core.bars import CANDLE_COLUMNS, FROZEN_HOURS, carried, frozen
+from crypto_platform.core.bars import CANDLE_COLUMNS, carried, frozen
 from crypto_platform.core.coverage import Interval
 from crypto_platform.core.hours import HOUR
 from crypto_platform.core.provenance import source_label, vendor_of
@@ -68,9 +68,9 @@ def store_candles(
         In a transaction of the caller's.
     symbol : str
     fetched : Fetched
-        Candles inside `interval`.
+        Candles of `interval`, and of the `FROZEN_HOURS` before it where the vendor has them.
     interval : Interval
-        Hours the vendor was asked for.
+        Hours to store.
     primary : str or None
         Vendor the series is pinned to; None takes `fetched` for it.
     as_of : datetime
@@ -84,7 +84,7 @@ def store_candles(
     """
     provenance.require_same(connection, fetched)
     label = source_label(fetched.vendor, fetched.provenance)
-    fetched = _without_frozen(connection, symbol, fetched, interval, label)
+    fetched = _without_frozen(symbol, fetched, interval, label)
     quarantine.keep(connection, fetched, as_of)
     rejected = len(fetched.rejected)
     rows = fetched.rows
@@ -180,25 +180,17 @@ def _revisions(symbol: str, change: _Change, seen_at: datetime, source: str) -> 
     )
 
 
-def _without_frozen(connection: Connection, symbol: str, fetched: Fetched, interval: Interval, label: str) -> Fetched:
-    """Move frozen candles to the rejected ones; the stored candles before the interval count with them."""
+def _without_frozen(symbol: str, fetched: Fetched, interval: Interval, label: str) -> Fetched:
+    """Candles of the interval, the frozen ones among the rejected; those before it only tell where a run began."""
     rows = fetched.rows
-    if not carried(rows).any():
-        return fetched
-    before = warehouse.read(
-        connection,
-        select(*(ohlcv_data.c[name] for name in CANDLE_COLUMNS))
-        .where(ohlcv_data.c.symbol == symbol, ohlcv_data.c.timestamp < interval.start)
-        .order_by(ohlcv_data.c.timestamp.desc())
-        .limit(FROZEN_HOURS),
-    )
-    joined = pd.concat([before[::-1], rows], ignore_index=True) if len(before) else rows
-    still = frozen(joined)[len(before) :]
+    still = frozen(rows) if carried(rows).any() else np.zeros(len(rows), dtype=bool)
+    inside = (rows["timestamp"] >= interval.start).to_numpy()
     refused = tuple(
         Rejected(label, ohlcv_data.name, symbol, "frozen_price", payload_text(row))
-        for row in rows[still].to_dict("records")
+        for row in rows[still & inside].to_dict("records")
     )
-    return replace(fetched, rows=rows[~still].reset_index(drop=True), rejected=(*fetched.rejected, *refused))
+    kept = rows[inside & ~still].reset_index(drop=True)
+    return replace(fetched, rows=kept, rejected=(*fetched.rejected, *refused))
 
 
 def is_fallback(sources: pd.Series, pins: pd.Series) -> NDArray[np.bool_]:

@@ -179,7 +179,7 @@ def test_a_longer_history_is_fetched_before_what_is_there(deployment: Any, momen
     assert {r.symbol: r.rows for r in report.results}["ETH"] == 27 * 24
     assert mark(deployment.store).since == begin - timedelta(days=27)
     asked = [interval for name, *interval in deployment.candles.asked if name == "ETH"][1:]
-    assert max(end for start, end in asked if start < begin.to_pydatetime() - HOUR) == begin
+    assert max(end for start, end in asked if start < begin.to_pydatetime() - 24 * HOUR) == begin
 
 
 def test_a_tick_takes_no_more_than_its_portion_and_the_newest_first(deployment: Any, moment: Moment) -> None:
