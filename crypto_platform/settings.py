@@ -158,7 +158,12 @@ class Settings(BaseSettings):
         """URL of the store."""
         if self.database_url:
             return self.database_url.get_secret_value()
-        return f"sqlite:///{(self.home / 'crypto_platform.db').absolute()}"
+        return f"sqlite:///{self.store_file.absolute()}"
+
+    @property
+    def store_file(self) -> Path:
+        """File of the store, where that is SQLite."""
+        return self.home / "crypto_platform.db"
 
     @property
     def artifacts_folder(self) -> Path:

@@ -153,12 +153,12 @@ def load_symbols(path: Path | None = None, choices: Path | None = None) -> Symbo
         text = (path or resources.files("crypto_platform").joinpath("symbols.toml")).read_text("utf-8")
         entries = tomllib.loads(text)
         if "symbol" not in entries:
-            raise ValueError("it has no [[symbol]]")  # noqa: TRY301 - the file is named in one place
+            raise ValueError("it has no [[symbol]]")
         book: dict[str, Symbol] = {}
         for entry in _entries(entries, _FILE_KEYS):
             symbol = _symbol(entry, None)
             if symbol.name in book:
-                raise ValueError(f"symbol {symbol.name!r} is there twice; a name must be unique")  # noqa: TRY301
+                raise ValueError(f"symbol {symbol.name!r} is there twice; a name must be unique")
             book[symbol.name] = symbol
     if choices is None:
         return book
@@ -188,7 +188,7 @@ def merge(book: SymbolBook, text: str, where: str) -> SymbolBook:
     with _naming(where):
         merged = dict(book)
         for entry in _entries(tomllib.loads(text), _CHOICE_KEYS):
-            old = merged.get(entry.get("name", ""))
+            old = merged.get(entry["name"])
             symbol = _symbol(entry, old)
             if symbol.default and not (old and old.default):
                 merged.pop(symbol.name, None)
@@ -235,7 +235,7 @@ def _entries(document: Mapping[str, Any], keys: Sequence[str]) -> Iterator[Mappi
     _only(document, ("symbol",), "the file")
     entries = document.get("symbol", [])
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise ValueError("symbols are written as [[symbol]], one each")  # noqa: TRY004 - of the file, not of the code
+        raise ValueError("symbols are written as [[symbol]], one each")
     for entry in entries:
         name = entry.get("name")
         if name is None:
