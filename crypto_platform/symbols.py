@@ -290,7 +290,7 @@ def _listings(name: str, tables: Sequence[Any]) -> tuple[Listing, ...]:
             raise ValueError(f"{name}: units = {units!r} is no positive number")
         since, until = (_hour(name, key, table.get(key)) for key in ("since", "until"))
         if since and until and since >= until:
-            raise ValueError(f"{name}: a listing of {market} ends at {until} and begins later, at {since}")
+            raise ValueError(f"{name}: a listing of {market} ends at {until}, not after its beginning at {since}")
         if read and (since is None or read[-1].until is None or since < read[-1].until):
             raise ValueError(f"{name}: the listings of {read[-1].market} and {market} overlap, or are not in order")
         read.append(Listing(market, since, until, float(units)))
@@ -302,6 +302,7 @@ def _hour(name: str, key: str, value: Any) -> datetime | None:
         return None
     if not isinstance(value, datetime) or value.tzinfo is None:
         raise ValueError(f"{name}: {key} = {value} is no instant with a time zone, such as 2024-09-10T03:00:00Z")
-    if value.minute or value.second or value.microsecond:
-        raise ValueError(f"{name}: {key} = {value} is no whole hour")
-    return value.astimezone(UTC)
+    at = value.astimezone(UTC)
+    if at.minute or at.second or at.microsecond:
+        raise ValueError(f"{name}: {key} = {value} is no whole hour in UTC")
+    return at
