@@ -18,7 +18,7 @@ from crypto_platform.cli.market import Choice, served
 from crypto_platform.errors import ConfigurationError
 from crypto_platform.operations import symbols as operation
 from crypto_platform.replay.clock import ReplayClock
-from crypto_platform.replay.faults import Faults
+from crypto_platform.replay.faults import Faults, parse_step
 from crypto_platform.replay.scenario import Scenario
 from crypto_platform.replay.server import build_app, running_server, vendor_urls
 from crypto_platform.replay.simulated import SimulatedMarket
@@ -138,10 +138,12 @@ def test_a_wrong_id_is_refused(cli: Cli) -> None:
 
 
 def test_an_id_that_cannot_be_checked_now_is_taken_and_told(cli: Cli, vendors: tuple[dict[str, str], Faults]) -> None:
-    cli.set(COINPAPRIKA_URL="http://127.0.0.1:9", HTTP_TIMEOUT_SECONDS="1")
+    faults = vendors[1]
+    faults.set("coinpaprika.tickers", [parse_step("402"), parse_step("402")])
     said = cli.run("add", "NEWCOIN", "--coinpaprika", "newcoin-new-coin", *AT)
     assert "The id newcoin-new-coin could not be checked" in said
-    assert "coinpaprika" in cli.refused("add", "BARE", *AT)
+    assert "coinpaprika said 402" in cli.refused("add", "BARE", *AT)
+    faults.clear("coinpaprika.tickers")
 
 
 def test_one_without_a_coin_is_followed_without_snapshots(cli: Cli) -> None:
