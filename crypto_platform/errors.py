@@ -17,12 +17,12 @@ class ConfigurationError(PlatformError):
 
 
 class UnknownSymbolError(ConfigurationError):
-    """A symbol that the symbols file does not list."""
+    """A symbol that no symbols file lists."""
 
     def __init__(self, symbol: str, known: tuple[str, ...]) -> None:
         super().__init__(
-            f"unknown symbol {symbol!r}; known: {', '.join(known)}"
-            " (others go into the file that CRYPTO_PLATFORM_SYMBOLS_FILE names)"
+            f"unknown symbol {symbol!r}; known: {', '.join(known)} (`crypto-platform symbols add {symbol}` looks it "
+            "up; by hand it goes into symbols.toml of the home, or the file that CRYPTO_PLATFORM_SYMBOLS_FILE names)"
         )
 
 

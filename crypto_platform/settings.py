@@ -6,6 +6,7 @@ print. Thresholds default to the numbers that `core` states.
 
 import difflib
 import os
+from dataclasses import replace
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
@@ -41,8 +42,13 @@ class Settings(BaseSettings):
         None, description="Store, such as postgresql://user:password@host/db; SQLite under HOME without it"
     )
     artifacts_url: str | None = Field(None, description="Folder of model bundles; `artifacts` under HOME without it")
-    symbols: Names = Field((), description="Symbols to follow, separated by commas; the file's defaults without it")
+    symbols: Names = Field(
+        (), description="Symbols to follow, separated by commas; without it what `crypto-platform symbols` says"
+    )
     symbols_file: Path | None = Field(None, description="TOML file of symbols; the shipped one without it")
+    listing_dates: Literal["real", "ignored"] = Field(
+        "real", description="Whether the symbols' listing dates hold; not where prices are simulated or moved in time"
+    )
 
     history_days: int = Field(120, ge=1, le=10_000, description="Days that a new deployment collects before now")
     train_days: int = Field(90, ge=15, le=3_650, description="Days of model rows a training may use")
@@ -117,19 +123,47 @@ class Settings(BaseSettings):
     @cached_property
     def book(self) -> SymbolBook:
         """All known symbols."""
-        return load_symbols(self.symbols_file)
+        if self.symbols_file and self.symbols_file.absolute() == self.choices_file.absolute():
+            raise ConfigurationError(
+                f"{PREFIX}SYMBOLS_FILE={str(self.symbols_file)!r} is where `crypto-platform symbols` writes: move it"
+            )
+        book = load_symbols(self.symbols_file, self.choices_file)
+        if self.listing_dates == "ignored":
+            return {name: replace(symbol, listings=()) for name, symbol in book.items()}
+        return book
 
     @cached_property
     def followed(self) -> tuple[Symbol, ...]:
-        """Symbols this deployment follows, in file order."""
-        return select(self.book, self.symbols) if self.symbols else defaults(self.book)
+        """Symbols this deployment follows, in the order of the book.
+
+        Raises
+        ------
+        ConfigurationError
+            There are none.
+        """
+        followed = select(self.book, self.symbols) if self.symbols else defaults(self.book)
+        if not followed:
+            raise ConfigurationError(
+                f"no symbol is followed: name some in {PREFIX}SYMBOLS, or by `follow = true` in {self.choices_file}"
+            )
+        return followed
+
+    @property
+    def choices_file(self) -> Path:
+        """What `crypto-platform symbols` writes: symbols added, followed and no longer followed."""
+        return self.home / "symbols.toml"
 
     @property
     def store_url(self) -> str:
         """URL of the store."""
         if self.database_url:
             return self.database_url.get_secret_value()
-        return f"sqlite:///{(self.home / 'crypto_platform.db').absolute()}"
+        return f"sqlite:///{self.store_file.absolute()}"
+
+    @property
+    def store_file(self) -> Path:
+        """File of the store, where that is SQLite."""
+        return self.home / "crypto_platform.db"
 
     @property
     def artifacts_folder(self) -> Path:
@@ -203,5 +237,5 @@ def load(**overrides: Any) -> Settings:
         secret = "url" in variable.lower() or "key" in variable.lower()
         shown = "" if secret else f"={first['input']!r}"
         raise ConfigurationError(f"{variable}{shown}: {first['msg'].removeprefix('Value error, ')}") from error
-    assert settings.followed  # an unknown symbol is found here, before any work
+    _ = settings.followed  # an unknown symbol is found here, before any work
     return settings

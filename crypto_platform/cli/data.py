@@ -31,7 +31,7 @@ Names = typer.Argument(None, help="Symbols; all followed ones without any.")
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    for command in (collect, backfill, tick, train, forecasts, report, symbols):
+    for command in (collect, backfill, tick, train, forecasts, report):
         app.command()(command)
 
 
@@ -225,17 +225,3 @@ def report(now: str = AsOf) -> None:
             compare.write_report(p.store, p.settings.reports_folder, as_of=as_of),
         ):
             console.print(str(path))
-
-
-def symbols(as_json: bool = Json) -> None:
-    """Known symbols and which of them are followed."""
-    with platform() as p:
-        followed = {symbol.name for symbol in p.settings.followed}
-        rows = [
-            [s.name, s.title, s.coinpaprika, "followed" if s.name in followed else ""] for s in p.settings.book.values()
-        ]
-        if as_json:
-            keys = ("name", "title", "coinpaprika", "followed")
-            console.print_json(json.dumps([dict(zip(keys, row, strict=True)) for row in rows]))
-            return
-        show("Symbols", ("symbol", "name", "CoinPaprika id", ""), rows)

@@ -134,5 +134,6 @@ def replay(
         console.print(f"{history.title}\nas of {start:%Y-%m-%d %H:%M} UTC, speed {speed:g}")
         for vendor, address in vendor_urls(url).items():
             console.print(f"{configuration.PREFIX}{vendor.upper()}_URL={address}", soft_wrap=True)
+        console.print(f"{configuration.PREFIX}LISTING_DATES=ignored")
 
     serve(build_app(history, ReplayClock(start, speed), scripts, book=settings.book), host, port, ready)

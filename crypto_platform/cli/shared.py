@@ -93,7 +93,12 @@ def chosen(settings: Settings, names: Sequence[str]) -> list[str]:
 
             raise UnknownSymbolError(name, tuple(settings.book))
         if name not in followed:
-            raise ConfigurationError(f"{name} is not followed; add it to CRYPTO_PLATFORM_SYMBOLS")
+            cure = (
+                "add it to CRYPTO_PLATFORM_SYMBOLS"
+                if settings.symbols
+                else f"`crypto-platform symbols add {name}` does"
+            )
+            raise ConfigurationError(f"{name} is not followed; {cure}")
     return asked or followed
 
 

@@ -1,7 +1,7 @@
 """CoinPaprika: market snapshots."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -19,6 +19,16 @@ from crypto_platform.tables import market_data
 NAME: Final = "coinpaprika"
 DEFAULT_URL: Final = "https://api.coinpaprika.com/v1"
 BATCH_FROM: Final = 3  # from so many coins on, one call for all costs less of the monthly quota
+
+
+@dataclass(frozen=True, slots=True)
+class Coin:
+    """A coin as CoinPaprika lists it; `rank` is by capitalization, None where it gives none."""
+
+    id: str
+    name: str
+    symbol: str
+    rank: int | None
 
 
 class CoinPaprika:
@@ -40,10 +50,8 @@ class CoinPaprika:
         """See `sources.base.SnapshotSource`. A symbol without a coin id is left out, one with a wrong id rejected."""
         wanted = {symbol.coinpaprika: symbol.name for symbol in symbols if symbol.coinpaprika}
         if len(wanted) >= BATCH_FROM:
-            payload, provenance = self._http.get_json("/tickers")
-            if not isinstance(payload, list):
-                raise MalformedResponseError(f"{NAME} answered /tickers with {type(payload).__name__}, not a list")
-            return parse_tickers(payload, wanted, provenance)
+            listed, provenance = self._all_tickers()
+            return parse_tickers(listed, wanted, provenance)
         provenance = Provenance.LIVE
         tickers: list[Any] = []
         unknown: list[Rejected] = []
@@ -59,6 +67,27 @@ class CoinPaprika:
                 unknown.append(Rejected(label, market_data.name, name, "unknown_coin", payload_text({"id": coin})))
         fetched = parse_tickers(tickers, wanted, provenance)
         return replace(fetched, rejected=(*fetched.rejected, *unknown))
+
+    def fetch_coins(self) -> tuple[Coin, ...]:
+        """Every coin it lists: 2,000 on the free plan."""
+        return parse_coins(self._all_tickers()[0])
+
+    def _all_tickers(self) -> tuple[list[Any], Provenance]:
+        payload, provenance = self._http.get_json("/tickers")
+        if not isinstance(payload, list):
+            raise MalformedResponseError(f"{NAME} answered /tickers with {type(payload).__name__}, not a list")
+        return payload, provenance
+
+
+def parse_coins(tickers: Sequence[Any]) -> tuple[Coin, ...]:
+    """Coins of `/tickers` by rank, those without one last; an item without id, name or symbol is left out."""
+    coins = []
+    for ticker in tickers:
+        match ticker:
+            case {"id": str(coin), "name": str(name), "symbol": str(symbol)} if coin and name and symbol:
+                rank = ticker.get("rank")  # 0 or null: not ranked
+                coins.append(Coin(coin, name, symbol, rank if isinstance(rank, int) and rank > 0 else None))
+    return tuple(sorted(coins, key=lambda coin: (coin.rank is None, coin.rank or 0)))
 
 
 def parse_tickers(tickers: Sequence[Any], wanted: Mapping[str, str], provenance: Provenance) -> Fetched:

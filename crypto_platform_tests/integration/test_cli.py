@@ -191,6 +191,10 @@ def test_a_clock_that_cannot_be_read_says_how_to_write_it(cli: Cli, now: str, wh
     assert cli.files() == []
 
 
+def test_an_unfollowed_symbol_says_which_command_follows_it(cli: Cli) -> None:
+    assert "XRP is not followed; `crypto-platform symbols add XRP` does" in cli.refused("collect", "XRP")
+
+
 def test_a_good_command_is_quiet_about_errors(cli: Cli) -> None:
     cli.home.mkdir()
     done = cli.run("forecasts", SYMBOLS="BTC")

@@ -21,19 +21,34 @@ COMMANDS = {
     "forecasts",
     "report",
     "symbols",
+    "symbols list",
+    "symbols add",
+    "symbols remove",
+    "symbols pin",
     "models list",
     "models show",
     "db upgrade",
     "doctor",
     "docs",
 }
-READABLE_BY_SCRIPTS = {"collect", "backfill", "tick", "train", "forecasts", "symbols", "models list", "models show"}
+READABLE_BY_SCRIPTS = {
+    "collect",
+    "backfill",
+    "tick",
+    "train",
+    "forecasts",
+    "symbols",
+    "symbols list",
+    "models list",
+    "models show",
+}
 SETTINGS = {
     "HOME",
     "DATABASE_URL",
     "ARTIFACTS_URL",
     "SYMBOLS",
     "SYMBOLS_FILE",
+    "LISTING_DATES",
     "HISTORY_DAYS",
     "TRAIN_DAYS",
     "TRAINING",
@@ -97,7 +112,9 @@ def commands() -> dict[str, Any]:
     found = {}
     for name, command in typer.main.get_command(app).commands.items():
         group = getattr(command, "commands", None)
-        found |= {f"{name} {inner}": each for inner, each in group.items()} if group else {name: command}
+        found |= {f"{name} {inner}": each for inner, each in (group or {}).items()}
+        if not group or command.invoke_without_command:
+            found[name] = command
     return found
 
 

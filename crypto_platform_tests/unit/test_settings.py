@@ -85,7 +85,9 @@ def test_an_unknown_variable_is_refused_with_a_hint(variable: str, hint: str, mo
 
 def test_an_unknown_symbol_is_found_at_once_with_the_known_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(f"{PREFIX}SYMBOLS", "BTC,NOPE")
-    with pytest.raises(UnknownSymbolError, match=r"unknown symbol 'NOPE'; known: BTC, ETH, .*SYMBOLS_FILE"):
+    with pytest.raises(
+        UnknownSymbolError, match=r"unknown symbol 'NOPE'; known: BTC, ETH, .*symbols add NOPE.*SYMBOLS_FILE"
+    ):
         configuration.load()
 
 
@@ -165,6 +167,38 @@ def test_a_bad_symbols_file_is_refused_by_name(text: str, why: str, tmp_path: Pa
     path.write_text(text)
     with pytest.raises(ConfigurationError, match=rf"mine\.toml.*{why}"):
         configuration.load(symbols_file=path)
+
+
+def test_what_the_home_chose_comes_on_top_of_the_symbols_file(tmp_path: Path) -> None:
+    mine, home = tmp_path / "mine.toml", tmp_path / "home"
+    mine.write_text('[[symbol]]\nname = "A"\ndefault = true\n[[symbol]]\nname = "B"\n')
+    home.mkdir()
+    (home / "symbols.toml").write_text('[[symbol]]\nname = "B"\nfollow = true\ncoinpaprika = "b-b"\n')
+    settings = configuration.load(home=home, symbols_file=mine)
+    assert [(s.name, s.coinpaprika) for s in settings.followed] == [("A", None), ("B", "b-b")]
+    assert [s.name for s in configuration.load(home=home, symbols_file=mine, symbols=("a",)).followed] == ["A"]
+
+
+def test_the_symbols_file_may_not_be_the_one_of_the_home(tmp_path: Path) -> None:
+    path = tmp_path / "symbols.toml"
+    path.write_text('[[symbol]]\nname = "A"\ndefault = true\n')
+    with pytest.raises(ConfigurationError, match=r"SYMBOLS_FILE=.*symbols\.toml.*move it"):
+        configuration.load(home=tmp_path, symbols_file=path)
+
+
+def test_following_nothing_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text('[[symbol]]\nname = "A"\n')
+    with pytest.raises(ConfigurationError, match=r"no symbol is followed: .*CRYPTO_PLATFORM_SYMBOLS"):
+        configuration.load(symbols_file=path)
+
+
+def test_listing_dates_hold_unless_the_prices_are_not_of_their_time() -> None:
+    real, ignored = (configuration.load(listing_dates=how).book for how in ("real", "ignored"))
+    assert real["MATIC"].listings
+    assert not any(symbol.listings for symbol in ignored.values())
+    assert list(real) == list(ignored)
+    assert ignored["BTTC"].market == "BTTC"
 
 
 def test_a_missing_symbols_file_is_refused_by_name(tmp_path: Path) -> None:

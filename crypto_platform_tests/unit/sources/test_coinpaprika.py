@@ -7,7 +7,7 @@ import pytest
 
 from crypto_platform.core.provenance import Provenance
 from crypto_platform.sources.base import SNAPSHOT_COLUMNS
-from crypto_platform.sources.coinpaprika import parse_tickers
+from crypto_platform.sources.coinpaprika import Coin, parse_coins, parse_tickers
 
 WANTED = {"btc-bitcoin": "BTC", "omg-omg-network": "OMG"}
 
@@ -103,3 +103,13 @@ def test_one_bad_ticker_does_not_cost_the_others(payload):
     result = parse(payload("coinpaprika", "ticker_paid") | {"quotes": {}}, payload("coinpaprika", "ticker_free_plan"))
     assert result.rows["symbol"].tolist() == ["OMG"]
     assert len(result.rejected) == 1
+
+
+def test_coins_are_read_by_rank_and_what_is_no_coin_is_left_out():
+    def ticker(coin, rank):
+        return {"id": coin, "name": coin.title(), "symbol": "X", "rank": rank}
+
+    listed = [ticker("x-none", None), ticker("x-late", 900), ticker("x-dead", 0), ticker("x-first", 3), 7, {"id": "x"}]
+    assert [coin.id for coin in parse_coins(listed)] == ["x-first", "x-late", "x-none", "x-dead"]
+    assert parse_coins(listed)[0] == Coin("x-first", "X-First", "X", 3)
+    assert parse_coins([{**ticker("x", 1), "symbol": ""}, {**ticker("x", 1), "name": None}]) == ()
