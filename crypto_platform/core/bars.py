@@ -47,6 +47,14 @@ def rejection_reasons(candles: pd.DataFrame) -> pd.Series:
     return pd.Series(reasons, index=candles.index, dtype=object)
 
 
+def in_units(candles: pd.DataFrame, units: float) -> pd.DataFrame:
+    """Candles of an old coin as those of today's, of which it became `units`; traded value and trades are the same."""
+    if units == 1:
+        return candles
+    prices = {name: candles[name] / units for name in ("open", "high", "low", "close")}
+    return candles.assign(**prices, volume_base=candles["volume_base"] * units)
+
+
 def carried(candles: pd.DataFrame) -> NDArray[np.bool_]:
     """Hours in which nothing was traded: one price and no volume, shape (n_rows,).
 

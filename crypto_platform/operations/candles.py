@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import chain, islice
 from typing import Any, Final
@@ -10,9 +10,10 @@ from typing import Any, Final
 import pandas as pd
 from sqlalchemy import Connection, func, select
 
-from crypto_platform.core.bars import FROZEN_HOURS
+from crypto_platform.core.bars import FROZEN_HOURS, empty_candles, in_units
 from crypto_platform.core.coverage import Interval, backward, forward, missing
 from crypto_platform.core.hours import HOUR, SETTLE, closed_until
+from crypto_platform.core.provenance import Provenance
 from crypto_platform.errors import ConfigurationError, KeyRefusedError, PlatformError, SourceError, SourceRefusedError
 from crypto_platform.operations import gaps, watermarks
 from crypto_platform.operations.results import Report, SymbolResult
@@ -20,7 +21,7 @@ from crypto_platform.operations.series import Stored, store_candles
 from crypto_platform.operations.watermarks import Mark
 from crypto_platform.sources.base import CandleSource, Fetched
 from crypto_platform.storage.warehouse import Warehouse
-from crypto_platform.symbols import Symbol
+from crypto_platform.symbols import Symbol, ended, pieces
 from crypto_platform.tables import ohlcv_data
 
 OVERLAP: Final = 3 * HOUR  # read again each time: a restated candle is seen, at no cost in requests
@@ -154,12 +155,14 @@ class _Worker:
     def _plan(self) -> list[Interval]:
         """Chunks to ask the primary for; the newest of a new series come first."""
         job, mark = self.job, self.mark
+        over = ended(self.symbol, job.as_of)
+        end = over or job.end
         if mark is None:
-            chunks: Iterator[Interval] = backward(job.wanted, job.end)
+            chunks: Iterator[Interval] = backward(job.wanted, end)
         else:
-            chunks = chain(
-                forward(mark.watermark - OVERLAP, job.end), backward(job.wanted, mark.since or mark.watermark)
-            )
+            is_told = over is not None and mark.watermark >= over and job.as_of - over > RECHECK
+            newest: Iterator[Interval] = iter(()) if is_told else forward(mark.watermark - OVERLAP, end)
+            chunks = chain(newest, backward(job.wanted, mark.since or mark.watermark))
         return list(islice(chunks, job.most_chunks))
 
     def _follow_primary(self) -> bool:
@@ -213,8 +216,17 @@ class _Worker:
         return empty
 
     def _ask(self, source: CandleSource, chunk: Interval) -> Fetched:
+        """Candles of a chunk and the hours before it that tell where a halt began, in today's coins."""
         self.n_asked += 1
-        return source.fetch_candles(self.symbol, chunk.start - FROZEN_HOURS * HOUR, chunk.end)
+        fetched = Fetched(empty_candles(), source.name, Provenance.LIVE)  # of hours outside all listings
+        for n, piece in enumerate(pieces(self.symbol, chunk.start - FROZEN_HOURS * HOUR, chunk.end)):
+            part = source.fetch_candles(piece.symbol, piece.start, piece.end)
+            part = replace(part, rows=in_units(part.rows, piece.units))
+            if n:
+                rows = pd.concat([fetched.rows, part.rows], ignore_index=True)
+                part = replace(part, rows=rows, rejected=(*fetched.rejected, *part.rejected))
+            fetched = part
+        return fetched
 
     def _store_primary(self, fetched: Fetched, chunk: Interval) -> None:
         with self.job.store.begin() as connection:
@@ -259,7 +271,8 @@ class _Worker:
     def _fill_tail(self) -> bool:
         """Ask the fallbacks for the newest hours where the primary lacks some; whether they had them all."""
         newest = self._newest()
-        if newest is None or self.mark is None or self.mark.source is None:
+        is_over = ended(self.symbol, self.job.as_of) is not None
+        if newest is None or self.mark is None or self.mark.source is None or is_over:
             return False
         tail = Interval(newest + HOUR, self.job.end)
         if tail.end - tail.start > FALLBACK_REACH:

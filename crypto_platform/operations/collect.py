@@ -39,7 +39,8 @@ def collect_market_data(
     SourceError
         The vendor could not be asked at all.
     """
-    fetched = source.fetch_snapshots(symbols)
+    known = [symbol for symbol in symbols if symbol.coinpaprika]
+    fetched = source.fetch_snapshots(known)
     end = closed_until(as_of, settle)
     extremes = store.read(
         select(
@@ -64,7 +65,9 @@ def collect_market_data(
             provenance.require_same(connection, fetched)
             # A snapshot is identified by the vendor's own time: the first reading of it stays.
             written = 0 if part is None else warehouse.insert_missing(connection, market_data, part)
-        if part is None:
+        if symbol not in known:
+            results.append(SymbolResult(symbol.name, details={"status": "it has no CoinPaprika id"}))
+        elif part is None:
             reason = next((r.reason for r in fetched.rejected if r.symbol == symbol.name), "not in its answer")
             results.append(SymbolResult(symbol.name, error=f"{fetched.vendor} gave no snapshot: {reason}"))
         else:

@@ -7,24 +7,21 @@ from datetime import datetime, timedelta
 from typing import Final
 
 import pandas as pd
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select
 
 from crypto_platform.core.hours import HOUR, SETTLE, closed_until
 from crypto_platform.errors import ConfigurationError, SourceError
-from crypto_platform.operations.collect import FEATURES_MARK
-from crypto_platform.operations.watermarks import lower_marks
+from crypto_platform.operations.series import FEATURES_MARK
+from crypto_platform.operations.watermarks import Mark, lower_marks, read_mark, write_mark
 from crypto_platform.settings import Settings
 from crypto_platform.sources.base import CandleSource
 from crypto_platform.sources.coinpaprika import Coin
-from crypto_platform.storage import warehouse
 from crypto_platform.storage.artifacts import write_atomically
 from crypto_platform.storage.warehouse import Warehouse
 from crypto_platform.symbols import Symbol, choice_text, load_symbols, merge
 from crypto_platform.tables import ohlcv_data, watermarks
 
-PROBE: Final = (
-    24 * HOUR
-)  # asked of a source to see whether it knows a market: one page anywhere, a trade in any of them
+PROBE: Final = 24 * HOUR  # asked of a source to see whether it knows a market: one page, and a trade in any
 HEAD: Final = "# What `crypto-platform symbols` added and chose. Later entries change earlier ones; edit as you like.\n"
 
 
@@ -136,20 +133,14 @@ def pin(store: Warehouse, symbol: str, source: str) -> Coverage:
         The symbol has no candles, so there is nothing to pin.
     """
     with store.begin() as connection:
-        ours = (watermarks.c.dataset == ohlcv_data.name, watermarks.c.symbol == symbol)
-        marks = warehouse.read(connection, select(watermarks).where(*ours))
-        if marks.empty:
+        mark = read_mark(connection, ohlcv_data.name, symbol)
+        if mark is None:
             raise ConfigurationError(
                 f"{symbol} has no candles yet: its first collection pins it to the first usable source of "
                 "CRYPTO_PLATFORM_OHLCV_SOURCES"
             )
-        mark = marks.iloc[0]
-        oldest = warehouse.read(
-            connection, select(func.min(ohlcv_data.c.timestamp).label("t")).where(ohlcv_data.c.symbol == symbol)
-        )["t"].iloc[0]
-        since = next(m for m in (mark["since"], oldest, mark["watermark"]) if pd.notna(m)).to_pydatetime()
-        before = Coverage(mark["source"], since, mark["watermark"].to_pydatetime())
-        if before.source != source:
-            connection.execute(update(watermarks).where(*ours).values(source=source, since=since, watermark=since))
+        since = mark.since or mark.watermark
+        if mark.source != source:
+            write_mark(connection, ohlcv_data.name, symbol, Mark(since, source, since))
             lower_marks(connection, FEATURES_MARK, symbol, since)
-    return before
+    return Coverage(mark.source, since, mark.watermark)

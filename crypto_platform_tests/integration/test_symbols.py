@@ -198,11 +198,11 @@ def test_the_symbols_file_of_the_settings_is_what_the_choices_go_on_top_of(cli: 
     assert cli.followed == ["B", "A"]
 
 
-def held(store: Warehouse, frame: pd.DataFrame, source: str, since: datetime | None) -> None:
+def held(store: Warehouse, frame: pd.DataFrame, source: str) -> None:
     """Candles of a symbol, with the mark of their collection and of two feature sets."""
     candles = frame.assign(source=source, known_at=frame["timestamp"] + HOUR, known_at_estimated=True)
     store.upsert(ohlcv_data, candles)
-    end = frame["timestamp"].iloc[-1] + HOUR
+    since, end = frame["timestamp"].iloc[0], frame["timestamp"].iloc[-1] + HOUR
     marks = [("ohlcv_data", end, source, since), ("features:abc", end, None, None), ("predictions", end, None, None)]
     rows = pd.DataFrame(marks, columns=["dataset", "watermark", "source", "since"])
     store.upsert(watermarks, rows.assign(symbol=frame["symbol"].iloc[0], details=None))
@@ -215,7 +215,7 @@ def marks(store: Warehouse, symbol: str) -> dict[str, Any]:
 
 def test_removing_keeps_the_history_and_says_how_much(cli: Cli, walk: Callable[..., pd.DataFrame]) -> None:
     store = Warehouse.open(configuration.load().store_url)
-    held(store, walk("BTC", CANDLES, 1), "binance", None)
+    held(store, walk("BTC", CANDLES, 1), "binance")
     assert f"BTC is no longer followed; {CANDLES} candles of it stay" in cli.run("remove", "btc")
     assert operation.candles_stored(store, "BTC") == CANDLES
     store.close()
@@ -227,13 +227,10 @@ def test_removing_keeps_the_history_and_says_how_much(cli: Cli, walk: Callable[.
     assert "DOT is the last symbol that is followed" in cli.refused("remove", "DOT")
 
 
-@pytest.mark.parametrize("since", [None, datetime(2026, 1, 5, tzinfo=UTC)])
-def test_pinning_takes_the_candles_back_to_their_beginning(
-    store: Warehouse, since: datetime | None, walk: Callable[..., pd.DataFrame]
-) -> None:
+def test_pinning_takes_the_candles_back_to_their_beginning(store: Warehouse, walk: Callable[..., pd.DataFrame]) -> None:
     first = datetime(2026, 1, 5, tzinfo=UTC)
-    held(store, walk("BTC", CANDLES, 1), "binance", since)
-    held(store, walk("ETH", CANDLES, 2), "binance", since)
+    held(store, walk("BTC", CANDLES, 1), "binance")
+    held(store, walk("ETH", CANDLES, 2), "binance")
     others = marks(store, "ETH")
     before = operation.pin(store, "BTC", "kraken")
     assert (before.source, before.since, before.until) == ("binance", first, first + CANDLES * HOUR)
@@ -250,7 +247,7 @@ def test_pinning_takes_the_candles_back_to_their_beginning(
 
 
 def test_pinning_to_what_it_is_pinned_to_changes_nothing(store: Warehouse, walk: Callable[..., pd.DataFrame]) -> None:
-    held(store, walk("BTC", CANDLES, 1), "binance", None)
+    held(store, walk("BTC", CANDLES, 1), "binance")
     before = marks(store, "BTC")
     operation.pin(store, "BTC", "binance")
     assert marks(store, "BTC") == before
@@ -264,10 +261,10 @@ def test_there_is_nothing_to_pin_before_the_first_candle(store: Warehouse) -> No
 def test_the_command_pins_to_what_is_usable_and_shows_it(cli: Cli, walk: Callable[..., pd.DataFrame]) -> None:
     cli.set(OHLCV_SOURCES="coindesk,binance")
     store = Warehouse.open(configuration.load().store_url)
-    held(store, walk("BTC", CANDLES, 1), "coindesk", None)
+    held(store, walk("BTC", CANDLES, 1), "coindesk")
     assert "'coindesk' is not usable, binance are" in cli.refused("pin", "BTC", "coindesk")
     assert "unknown symbol 'NOPE'" in cli.refused("pin", "NOPE", "binance")
-    assert "BTC Bitcoin btc-bitcoin followed coindesk – 2026-01-06 06:00 –" in cli.run("list")
+    assert "BTC Bitcoin btc-bitcoin followed coindesk 2026-01-05 00:00 2026-01-06 06:00 –" in cli.run("list")
     assert "BTC is pinned to binance, before to coindesk" in cli.run("pin", "btc", "Binance")
     assert "BTC is pinned to binance already" in cli.run("pin", "BTC", "binance")
     assert "BTC Bitcoin btc-bitcoin followed binance 2026-01-05 00:00 2026-01-05 00:00 –" in cli.run()

@@ -1,5 +1,7 @@
 """A small deployment on made-up candles: two symbols, quick models, any number of hours."""
 
+import itertools
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -183,8 +185,24 @@ def deployment(store: Warehouse, deploy: Deploy) -> Deployment:
     return deploy(store)
 
 
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty SQLite store: copying one is a hundred times quicker than making one."""
+    path = tmp_path_factory.mktemp("template") / "store.db"
+    store = Warehouse.open(f"sqlite:///{path}")
+    assert store.engine
+    store.close()
+    return path
+
+
 @pytest.fixture
-def blank(tmp_path: Path) -> Callable[[], Warehouse]:
+def blank(template: Path, tmp_path: Path) -> Callable[[], Warehouse]:
     """Further empty stores, on SQLite."""
-    count = iter(range(100))
-    return lambda: Warehouse.open(f"sqlite:///{tmp_path / f'blank_{next(count)}.db'}")
+    count = itertools.count()
+
+    def make() -> Warehouse:
+        path = tmp_path / f"blank_{next(count)}.db"
+        shutil.copy(template, path)
+        return Warehouse.open(f"sqlite:///{path}")
+
+    return make

@@ -1,6 +1,7 @@
 """Laws of collection: coverage, fallbacks, gaps, revisions; on each engine unless a law needs many stores."""
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -13,6 +14,9 @@ from sqlalchemy import select
 
 from crypto_platform.core.hours import HOUR
 from crypto_platform.errors import KeyRefusedError, MalformedResponseError, SourceRefusedError, SourceUnavailableError
+from crypto_platform.operations.candles import collect_candles
+from crypto_platform.sources.base import Fetched
+from crypto_platform.symbols import Listing, Symbol
 from crypto_platform.tables import ohlcv_data, ohlcv_gaps, ohlcv_revisions, quarantine, watermarks
 
 Moment = Callable[[float], datetime]
@@ -256,6 +260,7 @@ def test_however_a_history_is_collected_the_same_candles_gaps_and_refusals_are_t
     def run(steps: Any) -> tuple[Any, ...]:
         store = blank()
         deployment = deploy(store)
+        deployment.names = ("ETH",)
         for name, frame in deployment.candles.frames.items():
             halted = frame.index[(frame.index >= halt[0]) & (frame.index < halt[0] + halt[1])]
             price = float(frame.loc[frame.index[halt[0]], "close"])
@@ -271,3 +276,41 @@ def test_however_a_history_is_collected_the_same_candles_gaps_and_refusals_are_t
         return kept, holes_now, refused
 
     assert run(sorted(cuts, key=lambda cut: cut[0])) == run([])
+
+
+def test_listings_join_an_assets_names_in_todays_coins_and_leave_other_assets_out(
+    store: Any, deployment: Any, moment: Moment
+) -> None:
+    """A coin redenominated 1:1000 after hour 50, and a stranger under its new name's ticker before."""
+    at = moment(0).replace(minute=0)
+    listings = (Listing("ETH", until=at + 50 * HOUR, units=1000.0), Listing("BTC", since=at + 60 * HOUR))
+    coin = Symbol("NEW", "New", None, "BTC", default=True, listings=listings)
+
+    @dataclass
+    class Market:
+        name: str = "fake"
+
+        def fetch_candles(self, symbol: Symbol, start: datetime, end: datetime) -> Fetched:
+            asset = replace(symbol, name=symbol.market)
+            return deployment.candles.fetch_candles(asset, start, end)
+
+    collect_candles(store, [Market()], [coin], as_of=moment(100), history=timedelta(days=30))
+    rows = stored(store, "NEW")
+    old, new = (deployment.candles.frames[name] for name in ("ETH", "BTC"))
+    np.testing.assert_allclose(rows["close"], [*old["close"][:50] / 1000, *new["close"][60:100]])
+    np.testing.assert_allclose(rows["volume_base"], [*old["volume_base"][:50] * 1000, *new["volume_base"][60:100]])
+    np.testing.assert_allclose(rows["volume"], [*old["volume"][:50], *new["volume"][60:100]])
+    (gap,) = gaps(store, "NEW").itertuples()
+    assert (gap.gap_start, gap.gap_end) == (at + 50 * HOUR, at + 60 * HOUR)
+
+
+def test_an_ended_series_is_complete_and_soon_left_alone(store: Any, deployment: Any, moment: Moment) -> None:
+    at = moment(0).replace(minute=0)
+    coin = Symbol("ETH", "Ether", None, "ETH", default=True, listings=(Listing("ETH", until=at + 80 * HOUR),))
+    for hour in (100, 200):
+        report = collect_candles(store, [deployment.candles], [coin], as_of=moment(hour), history=timedelta(days=5))
+        assert not report.failed
+    assert len(stored(store)) == 80
+    asked = len(deployment.candles.asked)
+    collect_candles(store, [deployment.candles], [coin], as_of=moment(201), history=timedelta(days=5))
+    assert len(deployment.candles.asked) == asked
