@@ -24,7 +24,7 @@ from crypto_platform.storage.warehouse import Warehouse
 from crypto_platform.symbols import Symbol, ended, pieces
 from crypto_platform.tables import ohlcv_data
 
-OVERLAP: Final = 3 * HOUR  # read again each time: a restated candle is seen, at no cost in requests
+OVERLAP: Final = 24 * HOUR  # read again each time: a restated candle is seen, at no cost in requests
 RECHECK: Final = timedelta(hours=48)  # an hour the primary answered without is asked for again so long
 FALLBACK_REACH: Final = timedelta(days=7)  # a series silent for longer has stopped; no other source goes on for it
 TICK_CHUNKS: Final = 6  # of one symbol in a run that must end soon: a bit more than a year
@@ -246,7 +246,7 @@ class _Worker:
         self.written += stored.written
         self.restated += stored.restated
         self.rejected += stored.rejected
-        if stored.missing:
+        if stored.lacks:
             self.found.append(chunk)
         return stored
 

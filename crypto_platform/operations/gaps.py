@@ -1,10 +1,11 @@
-"""Missing hours between a symbol's candles: written down when they are seen, asked for again, gone when filled."""
+"""Hours between a series' own candles that its primary lacks: written down, asked for again, gone when they come."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
 
+import numpy as np
 import pandas as pd
 from sqlalchemy import ColumnElement, Connection, delete, func, select
 
@@ -22,14 +23,15 @@ class Gap:
     """A row of `ohlcv_gaps`."""
 
     hours: Interval
+    filled_from: str | None
     found_at: datetime
     next_attempt_at: datetime
     attempts: int = 0
     asked: Sequence[str] = field(default=())
 
 
-def record(connection: Connection, symbol: str, within: Interval, held: pd.Series, as_of: datetime) -> int:
-    """Write down what is missing in and around an interval of which all candles are known.
+def record(connection: Connection, symbol: str, within: Interval, own: str, as_of: datetime) -> bool:
+    """Write down what the primary lacks in and around an interval.
 
     Parameters
     ----------
@@ -37,27 +39,41 @@ def record(connection: Connection, symbol: str, within: Interval, held: pd.Serie
         In the transaction that wrote the candles.
     symbol : str
     within : Interval
-    held : Series of datetime64[us, UTC]
-        Open times of all candles inside the interval, ascending.
+    own : str
+        `source` of the primary's candles.
     as_of : datetime
 
     Returns
     -------
-    int
-        Missing hours, of the gaps that reach into the interval.
+    bool
+        Whether it lacks anything there.
     """
-    before = _neighbor(connection, symbol, func.max, ohlcv_data.c.timestamp < within.start)
-    after = _neighbor(connection, symbol, func.min, ohlcv_data.c.timestamp >= within.end)
-    edges = [*([before] if before else []), *held, *([after] if after else [])]
-    if not edges:
-        return 0
-    around = Interval(pd.Timestamp(edges[0]).to_pydatetime(), pd.Timestamp(edges[-1]).to_pydatetime() + HOUR)
-    holes = missing(pd.Series(pd.DatetimeIndex(edges)).dt.as_unit("us"), around)
+    series = (ohlcv_data.c.symbol == symbol,)
+    ours = (*series, ohlcv_data.c.source == own)
+    at = ohlcv_data.c.timestamp
+    before = connection.execute(select(func.max(at)).where(*ours, at < within.start)).scalar()
+    after = connection.execute(select(func.min(at)).where(*ours, at >= within.end)).scalar()
+    around = Interval(before or within.start, after + HOUR if after else within.end)
+    rows = warehouse.read(
+        connection,
+        select(at, ohlcv_data.c.source).where(*series, at >= around.start, at < around.end).order_by(at),
+    )
+    is_own = (rows["source"] == own).to_numpy(bool)
+    if not is_own.any():
+        return False
+    stamps = rows["timestamp"]
+    first, last = stamps[is_own].iloc[[0, -1]]
+    between = Interval(first.to_pydatetime(), last.to_pydatetime() + HOUR)
+    inside = rows[(stamps >= first) & (stamps <= last)]
+    holes = [(hole, None) for hole in missing(inside["timestamp"], between)] + _stand_ins(
+        inside[inside["source"] != own]
+    )
     known = _overlapping(connection, symbol, around)
-    if [gap.hours for gap in known] != holes:
+    found = sorted((_inherit(hole, source, known, as_of) for hole, source in holes), key=lambda gap: gap.hours.start)
+    if found != known:
         connection.execute(delete(ohlcv_gaps).where(*_is_in(symbol, around)))
-        _write(connection, symbol, [_inherit(hole, known, as_of) for hole in holes])
-    return sum(hole.hours for hole in holes)
+        _write(connection, symbol, found)
+    return bool(found)
 
 
 def due(store: Warehouse, symbols: Sequence[str], as_of: datetime) -> dict[str, list[Interval]]:
@@ -76,26 +92,36 @@ def due(store: Warehouse, symbols: Sequence[str], as_of: datetime) -> dict[str, 
 def note_attempt(connection: Connection, symbol: str, hours: Interval, asked: Collection[str], as_of: datetime) -> None:
     """Remember which sources answered without what is still missing of an interval, and leave it alone for a while."""
     still = [
-        Gap(gap.hours, gap.found_at, as_of + wait_after(gap.attempts + 1), gap.attempts + 1, sorted(asked))
+        replace(
+            gap,
+            next_attempt_at=as_of + wait_after(gap.attempts + 1),
+            attempts=gap.attempts + 1,
+            asked=sorted(asked),
+        )
         for gap in _overlapping(connection, symbol, hours)
     ]
     _write(connection, symbol, still)
 
 
-def _inherit(hole: Interval, known: Sequence[Gap], as_of: datetime) -> Gap:
+def _stand_ins(others: pd.DataFrame) -> list[tuple[Interval, str | None]]:
+    """Stretches of consecutive hours that came from one other source."""
+    if others.empty:
+        return []
+    goes_on = others["timestamp"].diff().eq(HOUR) & others["source"].eq(others["source"].shift())
+    stretch = np.cumsum(~goes_on.to_numpy(bool))
+    return [
+        (Interval(part["timestamp"].iloc[0].to_pydatetime(), part["timestamp"].iloc[-1].to_pydatetime() + HOUR), source)
+        for (_, source), part in others.groupby([stretch, others["source"]], sort=False)
+    ]
+
+
+def _inherit(hole: Interval, filled_from: str | None, known: Sequence[Gap], as_of: datetime) -> Gap:
     """A gap that was part of a known one goes on with its attempts; a new one is asked for at once."""
     parents = [gap for gap in known if gap.hours.overlaps(hole)]
     if not parents:
-        return Gap(hole, as_of, as_of)
+        return Gap(hole, filled_from, as_of, as_of)
     oldest = min(parents, key=lambda gap: gap.found_at)
-    return Gap(hole, oldest.found_at, min(gap.next_attempt_at for gap in parents), oldest.attempts, oldest.asked)
-
-
-def _neighbor(connection: Connection, symbol: str, pick: Any, condition: ColumnElement[bool]) -> datetime | None:
-    """Open time of the nearest candle outside an interval, which is found in the key's index."""
-    nearest = select(pick(ohlcv_data.c.timestamp)).where(ohlcv_data.c.symbol == symbol, condition)
-    found: datetime | None = connection.execute(nearest).scalar()
-    return found
+    return replace(oldest, hours=hole, filled_from=filled_from, next_attempt_at=min(g.next_attempt_at for g in parents))
 
 
 def _is_in(symbol: str, around: Interval) -> tuple[ColumnElement[bool], ...]:
@@ -113,6 +139,7 @@ def _overlapping(connection: Connection, symbol: str, around: Interval) -> list[
     return [
         Gap(
             Interval(row.gap_start.to_pydatetime(), row.gap_end.to_pydatetime()),
+            row.filled_from,
             row.found_at.to_pydatetime(),
             row.next_attempt_at.to_pydatetime(),
             row.attempts,
@@ -123,7 +150,7 @@ def _overlapping(connection: Connection, symbol: str, around: Interval) -> list[
 
 
 def _write(connection: Connection, symbol: str, gaps: Sequence[Gap]) -> None:
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "symbol": symbol,
             "gap_start": gap.hours.start,
@@ -132,6 +159,7 @@ def _write(connection: Connection, symbol: str, gaps: Sequence[Gap]) -> None:
             "next_attempt_at": gap.next_attempt_at,
             "attempts": gap.attempts,
             "asked": list(gap.asked),
+            "filled_from": gap.filled_from,
         }
         for gap in gaps
     ]

@@ -31,9 +31,10 @@ class Stored:
 
     Parameters
     ----------
-    written, restated, rejected, missing : int
-        Rows inserted or changed; closed candles whose values changed; rows refused; hours of the interval that are
-        gaps now.
+    written, restated, rejected : int
+        Rows inserted or changed; closed candles whose values changed; rows refused.
+    lacks : bool
+        Whether the primary lacks hours in or around the interval, as far as these candles could change that.
     last : datetime or None
         Open time of the newest of the fetched candles that are in the series.
     """
@@ -41,7 +42,7 @@ class Stored:
     written: int = 0
     restated: int = 0
     rejected: int = 0
-    missing: int = 0
+    lacks: bool = False
     last: datetime | None = None
 
 
@@ -110,14 +111,14 @@ def store_candles(
         warehouse.insert_missing(connection, ohlcv_revisions, revisions)
     changed = change.rows[change.is_new | change.differs].assign(symbol=symbol, source=label)
     written = warehouse.upsert(connection, ohlcv_data, _known(changed, as_of, settle))
-    missing = 0
+    lacks = False
     if len(changed):
         watermarks.lower_marks(connection, FEATURES_MARK, symbol, changed["timestamp"].iloc[0].to_pydatetime())
-        if not _continues(held["timestamp"], change.rows["timestamp"][change.is_new]):
-            stamps = pd.concat([held["timestamp"], rows["timestamp"]]).drop_duplicates().sort_values()
-            missing = gaps.record(connection, symbol, interval, stamps, as_of)
+        if is_fallback or not _continues(held, change, label):
+            own = source_label(primary or fetched.vendor, fetched.provenance)
+            lacks = gaps.record(connection, symbol, interval, own, as_of)
     last = rows["timestamp"].iloc[-1].to_pydatetime()
-    return Stored(written, int(change.restated.sum()), rejected, missing, last)
+    return Stored(written, int(change.restated.sum()), rejected, lacks, last)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,11 +149,14 @@ def _compare(rows: pd.DataFrame, held: pd.DataFrame, source: str, *, is_fallback
     return _Change(rows.assign(**values), aligned, is_new, restated | ~(is_new | is_own), restated)
 
 
-def _continues(held: pd.Series, new: pd.Series) -> bool:
-    """Whether new hours follow the held ones without a gap between them: then none can have come or gone."""
+def _continues(held: pd.DataFrame, change: _Change, own: str) -> bool:
+    """Whether own candles follow own ones hour by hour, and none took another's place: then no gap came or went."""
+    if (change.differs & ~change.restated).any() or (change.restated & (change.held["source"] != own).to_numpy()).any():
+        return False
+    new = change.rows["timestamp"][change.is_new]
     if held.empty or new.empty:
         return bool(new.empty)
-    follows = new.iloc[0] == held.iloc[-1] + HOUR
+    follows = held["source"].iloc[-1] == own and new.iloc[0] == held["timestamp"].iloc[-1] + HOUR
     return bool(follows and new.iloc[-1] - new.iloc[0] == (len(new) - 1) * HOUR)
 
 

@@ -150,8 +150,9 @@ ohlcv_gaps = Table(
     count("attempts", "How often the sources were asked for it since it was found"),
     instant("next_attempt_at", "When they are asked again"),
     document("asked", "Sources that answered without these hours at the last attempt", nullable=False),
+    text("filled_from", "Source whose candles stand in for the primary's; NULL where no candle does", nullable=True),
     CheckConstraint("gap_end > gap_start", name="ends_after_its_start"),
-    comment="One row per stretch of hours that no candle covers, between two that are there.",
+    comment="One row per stretch of hours, between two candles of the primary source, of which it has none.",
     info={"grain": "symbol, gap"},
 )
 

@@ -31,10 +31,16 @@ def upgrade() -> None:
             nullable=False,
             comment="Sources that answered without these hours at the last attempt",
         ),
+        sa.Column(
+            "filled_from",
+            sa.String(length=200),
+            nullable=True,
+            comment="Source whose candles stand in for the primary's; NULL where no candle does",
+        ),
         sa.CheckConstraint("attempts >= 0", name=op.f("ck_ohlcv_gaps_attempts_range")),
         sa.CheckConstraint("gap_end > gap_start", name=op.f("ck_ohlcv_gaps_ends_after_its_start")),
         sa.PrimaryKeyConstraint("symbol", "gap_start", name=op.f("pk_ohlcv_gaps")),
-        comment="One row per stretch of hours that no candle covers, between two that are there.",
+        comment="One row per stretch of hours, between two candles of the primary source, of which it has none.",
         info={"grain": "symbol, gap"},
     )
     op.create_table(

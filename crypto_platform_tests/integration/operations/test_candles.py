@@ -117,9 +117,10 @@ def test_no_fallback_overwrites_and_none_sells_a_carried_price(
     assert len(rows) == 95
 
 
-def test_a_gap_is_recorded_healed_by_whoever_has_it_and_gone_then(
+def test_a_gap_is_recorded_filled_by_whoever_has_it_and_gone_with_the_primarys_candles(
     deployment: Any, moment: Moment, venue: Callable[..., Any]
 ) -> None:
+    whole = {name: frame.copy() for name, frame in deployment.candles.frames.items()}
     without(deployment, [*range(40, 45), 60])
     deployment.collect(moment(100))
     found = gaps(deployment.store)
@@ -139,11 +140,18 @@ def test_a_gap_is_recorded_healed_by_whoever_has_it_and_gone_then(
     report = deployment.collect(moment(101), [deployment.candles, source])
     assert next(r.details["filled from other"] for r in report.results if r.symbol == "ETH") == 5
     found = gaps(deployment.store)
-    assert [(r.gap_start, r.gap_end, r.attempts) for r in found.itertuples()] == [
-        (pd.Timestamp(moment(41)).floor("h"), pd.Timestamp(moment(42)).floor("h"), 2)
-    ]
-    assert found["asked"].tolist() == [["fake", "other"]]
-    assert found["next_attempt_at"].iloc[0] == moment(105)
+    begin = pd.Timestamp(moment(0)).floor("h")
+    hours = [((r.gap_start - begin) / HOUR, (r.gap_end - begin) / HOUR, r.filled_from) for r in found.itertuples()]
+    stand_in = "simulated:other"
+    assert hours == [(40, 41, stand_in), (41, 42, None), (42, 45, stand_in), (60, 61, stand_in)]
+    assert found["attempts"].tolist() == [2] * 4
+    assert found["asked"].iloc[1] == ["fake", "other"]
+    assert (found["next_attempt_at"] == moment(105)).all()
+
+    deployment.candles.frames = whole  # the primary has them after all
+    deployment.collect(moment(105), [deployment.candles, source])
+    assert gaps(deployment.store).empty
+    assert stored(deployment.store)["source"].unique().tolist() == ["simulated:fake"]
 
 
 def _hours(frame: pd.DataFrame, hours: list[int]) -> pd.DataFrame:
