@@ -84,7 +84,9 @@ class Choice:
 
 def url_settings(base: str) -> dict[str, Any]:
     """Settings that make all clients talk to a replay server."""
-    return {f"{vendor}_url": url for vendor, url in vendor_urls(base).items()} | {"ohlcv_sources": KEYLESS}
+    urls = {f"{vendor}_url": url for vendor, url in vendor_urls(base).items()}
+    known = {name: url for name, url in urls.items() if name in Settings.model_fields}
+    return known | {"ohlcv_sources": KEYLESS}
 
 
 @contextmanager

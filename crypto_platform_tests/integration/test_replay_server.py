@@ -505,7 +505,14 @@ class TestFaults:
     def test_every_route_fails_on_demand(self, replay: Replay, vendor_path: str) -> None:
         for endpoint in ENDPOINTS:
             replay.faults.set(endpoint, Faults.parse("binance.ping=500").pending()["binance.ping"])
-        assert replay.get(vendor_path.format(coin_id="btc-bitcoin")).status_code == 500
+        assert (
+            replay.get(
+                vendor_path.format(
+                    coin_id="btc-bitcoin", product="BTC-USD", pair="BTCUSDT", stem="BTCUSDT-1h-2026-01-05"
+                )
+            ).status_code
+            == 500
+        )
 
     @pytest.mark.parametrize(
         ("endpoint", "body"), [("binance.kline", '"503"'), ("binance.klines", "{"), ("binance.klines", '"meltdown"')]
