@@ -144,6 +144,8 @@ def replay(
 
 def _print_faults() -> None:
     from crypto_platform.replay.catalogue import catalogue
+    from crypto_platform.replay.effects import CANDLES, ENDPOINTS
 
     rows = [[entry.name, entry.argument, entry.endpoints, entry.what] for entry in catalogue()]
     show("Faults", ["fault", "argument", "endpoints", "what the answer then is"], rows)
+    console.print(f"candles: {', '.join(CANDLES)}\nall endpoints: {', '.join(ENDPOINTS)}", soft_wrap=True)

@@ -10,7 +10,7 @@ from typing import Any, Final
 from crypto_platform.errors import ConfigurationError
 from crypto_platform.replay.answers import ANSWERS, CSV
 from crypto_platform.replay.damage import DAMAGES
-from crypto_platform.replay.effects import ENDPOINTS, Effect
+from crypto_platform.replay.effects import CANDLES, ENDPOINTS, Effect
 from crypto_platform.replay.rows import ROWS
 
 # In the order in which they act on an answer: its candles, its CSV text, the answer itself.
@@ -44,7 +44,7 @@ class Entry:
     ----------
     name, argument, endpoints, what : str
         What stands before and after its colon (in brackets where it may be left out, empty where there is none),
-        where it can be used, what the answer then is.
+        where it can be used ("candles": see `effects.CANDLES`), what the answer then is.
     """
 
     name: str
@@ -61,7 +61,12 @@ def catalogue() -> tuple[Entry, ...]:
         *(Entry(*row) for row in _STATUSES),
     )
     return fixed + tuple(
-        Entry(name, effect.argument.shown if effect.argument else "", ", ".join(effect.endpoints), effect.what)
+        Entry(
+            name,
+            effect.argument.shown if effect.argument else "",
+            "candles" if effect.endpoints == CANDLES else ", ".join(effect.endpoints),
+            effect.what,
+        )
         for name, effect in EFFECTS.items()
     )
 
