@@ -12,7 +12,7 @@ from pathlib import Path
 import typer
 
 from crypto_platform import settings as configuration
-from crypto_platform.cli.market import DAYS, Choice, DataFolder, Edge, Live, Seed, served
+from crypto_platform.cli.market import DAYS, Choice, DataFolder, Edge, Live, Seed, replay_urls, served
 from crypto_platform.cli.shared import AsOf, console, ensure_home, moment, show
 
 CODE_LOCATION = "crypto_platform.definitions"
@@ -120,7 +120,7 @@ def replay(
     """Serve recorded or simulated history as the upstream APIs do."""
     from crypto_platform.replay.clock import ReplayClock
     from crypto_platform.replay.faults import Faults
-    from crypto_platform.replay.server import build_app, serve, vendor_urls
+    from crypto_platform.replay.server import build_app, serve
 
     if list_faults:
         _print_faults()
@@ -136,8 +136,8 @@ def replay(
 
     def ready(url: str) -> None:
         console.print(f"{history.title}\nas of {start:%Y-%m-%d %H:%M} UTC, speed {speed:g}")
-        for vendor, address in vendor_urls(url).items():
-            console.print(f"{configuration.PREFIX}{vendor.upper()}_URL={address}", soft_wrap=True)
+        for name, address in replay_urls(url).items():
+            console.print(f"{configuration.PREFIX}{name.upper()}={address}", soft_wrap=True)
 
     serve(build_app(history, ReplayClock(start, speed), scripts, book=settings.book), host, port, ready)
 
