@@ -75,7 +75,6 @@ def coindesk_hours(service: Service, call: Call) -> Answer:
 
 def klines(service: Service, call: Call) -> Answer:
     """Candles of one pair: from `startTime` on the oldest, else the newest."""
-    weight = _weight(service, "binance.klines")
     query = binance.parse_klines(call.params)
     symbol = service.market.traded(query.pair, binance.QUOTE, call.now)
     if symbol is None:
@@ -86,23 +85,23 @@ def klines(service: Service, call: Call) -> Answer:
         candles = service.market.newest(symbol, end, query.limit, call.now)
     else:
         candles = service.market.oldest(symbol, _instant(query.start, horizon), end, query.limit, call.now)
-    return json_answer(binance.klines(call.touched(candles)), weight)
+    return json_answer(binance.klines(call.touched(candles)))
 
 
 def exchange_info(service: Service, call: Call) -> Answer:
     """The pairs listed so far."""
     pairs = service.market.pairs(call.now)
-    return json_answer(binance.exchange_info(_milliseconds(call.now), pairs), _weight(service, "binance.exchange_info"))
+    return json_answer(binance.exchange_info(_milliseconds(call.now), pairs))
 
 
-def ping(service: Service, _: Call) -> Answer:
+def ping(_service: Service, _call: Call) -> Answer:
     """An empty object."""
-    return json_answer({}, _weight(service, "binance.ping"))
+    return json_answer({})
 
 
-def server_time(service: Service, call: Call) -> Answer:
+def server_time(_service: Service, call: Call) -> Answer:
     """The replay clock in milliseconds."""
-    return json_answer({"serverTime": _milliseconds(call.now)}, _weight(service, "binance.time"))
+    return json_answer({"serverTime": _milliseconds(call.now)})
 
 
 def fng(service: Service, call: Call) -> Answer:
@@ -131,6 +130,13 @@ def refuse(endpoint: str, status: int) -> Answer:
     if vendor == "binance" and status in binance.RETRY_AFTER:
         headers["Retry-After"] = str(binance.RETRY_AFTER[status])
     return json_answer(_REFUSALS[vendor](status), headers, status=status)
+
+
+def usual_headers(service: Service, endpoint: str) -> dict[str, str]:
+    """What stands on each answer of an endpoint, an error's too: Binance's request weight so far."""
+    if endpoint not in binance.WEIGHTS:
+        return {}
+    return {"X-MBX-USED-WEIGHT-1M": str(service.used_weight.add(binance.WEIGHTS[endpoint]))}
 
 
 def answer(handler: Callable[[Service, Call], Answer], service: Service, call: Call) -> Answer:
@@ -179,7 +185,3 @@ def _instant(milliseconds: int, latest: datetime) -> datetime:
 
 def _milliseconds(moment: datetime) -> int:
     return (moment - _EPOCH) // _MILLISECOND
-
-
-def _weight(service: Service, endpoint: str) -> dict[str, str]:
-    return {"X-MBX-USED-WEIGHT-1M": str(service.used_weight.add(binance.WEIGHTS[endpoint]))}

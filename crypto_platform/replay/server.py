@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from types import FrameType
 from typing import Final
 
@@ -212,7 +212,8 @@ def _replayed(
         call = Call(request.query_params, request.headers, request.path_params, clock.now(), fault)
         answer = endpoints.answer(handler, service, call)
         answer = fault.apply(answer, lambda status: endpoints.refuse(name, status), call.now)
-        return AnswerResponse(answer)
+        headers = endpoints.usual_headers(service, name) | dict(answer.headers)
+        return AnswerResponse(replace(answer, headers=headers))
 
     return respond
 

@@ -396,7 +396,9 @@ class TestBinance:
         assert states == {"BTCUSDT": "TRADING", "ETHUSDT": "TRADING", "ADAUSDT": "BREAK"}
 
     def test_the_used_weight_is_told(self, replay: Replay) -> None:
-        assert int(replay.get(KLINES).headers["X-MBX-USED-WEIGHT-1M"]) >= 2
+        for path, status in ((KLINES, 200), (KLINES.replace("BTC", "NOPE"), 400)):
+            response = replay.get(path)
+            assert (response.status_code, int(response.headers["X-MBX-USED-WEIGHT-1M"]) >= 2) == (status, True)
 
     def test_ccxt_reads_it(self, replay: Replay, history: Walks) -> None:
         """The library that real deployments use finds markets, candles and its own exceptions."""
