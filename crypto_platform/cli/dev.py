@@ -12,8 +12,8 @@ from pathlib import Path
 import typer
 
 from crypto_platform import settings as configuration
-from crypto_platform.cli.market import DAYS, Choice, DataFolder, Edge, Live, Seed, served
-from crypto_platform.cli.shared import AsOf, console, ensure_home, moment
+from crypto_platform.cli.market import DAYS, Choice, DataFolder, Edge, Live, Seed, replay_urls, served
+from crypto_platform.cli.shared import AsOf, console, ensure_home, moment, show
 
 CODE_LOCATION = "crypto_platform.definitions"
 PORT = 3000  # of the UI; the reports take the next one, so that links to them outlive a restart
@@ -115,12 +115,16 @@ def replay(
     faults: str = typer.Option("", help="Faults per endpoint, such as binance.klines=503x2,delay:5."),
     seed: int = Seed,
     edge: float = Edge,
+    list_faults: bool = typer.Option(False, "--list-faults", help="Show the faults there are, and stop."),
 ) -> None:
     """Serve recorded or simulated history as the upstream APIs do."""
     from crypto_platform.replay.clock import ReplayClock
     from crypto_platform.replay.faults import Faults
-    from crypto_platform.replay.server import build_app, serve, vendor_urls
+    from crypto_platform.replay.server import build_app, serve
 
+    if list_faults:
+        _print_faults()
+        return
     start = moment(now)
     scripts = Faults.parse(faults) if faults else Faults()
     choice = Choice(data=data, live=False, seed=seed, edge=edge, days=days)
@@ -132,8 +136,17 @@ def replay(
 
     def ready(url: str) -> None:
         console.print(f"{history.title}\nas of {start:%Y-%m-%d %H:%M} UTC, speed {speed:g}")
-        for vendor, address in vendor_urls(url).items():
-            console.print(f"{configuration.PREFIX}{vendor.upper()}_URL={address}", soft_wrap=True)
+        for name, address in replay_urls(url).items():
+            console.print(f"{configuration.PREFIX}{name.upper()}={address}", soft_wrap=True)
         console.print(f"{configuration.PREFIX}LISTING_DATES=ignored")
 
     serve(build_app(history, ReplayClock(start, speed), scripts, book=settings.book), host, port, ready)
+
+
+def _print_faults() -> None:
+    from crypto_platform.replay.catalogue import catalogue
+    from crypto_platform.replay.effects import CANDLES, ENDPOINTS
+
+    rows = [[entry.name, entry.argument, entry.endpoints, entry.what] for entry in catalogue()]
+    show("Faults", ["fault", "argument", "endpoints", "what the answer then is"], rows)
+    console.print(f"candles: {', '.join(CANDLES)}\nall endpoints: {', '.join(ENDPOINTS)}", soft_wrap=True)

@@ -82,9 +82,15 @@ class Choice:
         return SimulatedMarket(scenario)
 
 
+def replay_urls(base: str) -> dict[str, str]:
+    """Settings of base URLs that point at a replay server."""
+    urls = {f"{vendor}_url": url for vendor, url in vendor_urls(base).items()}
+    return {name: url for name, url in urls.items() if name in Settings.model_fields}
+
+
 def url_settings(base: str) -> dict[str, Any]:
     """Settings that make all clients talk to a replay server."""
-    return {f"{vendor}_url": url for vendor, url in vendor_urls(base).items()} | {"ohlcv_sources": KEYLESS}
+    return replay_urls(base) | {"ohlcv_sources": KEYLESS}
 
 
 @contextmanager

@@ -1,9 +1,17 @@
-"""Answers and the table of what can be done to them."""
+"""Answers, and what can happen to any vendor's on its way."""
 
+import gzip
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Final
+from datetime import datetime, timedelta
+from email.utils import format_datetime
+from typing import Final, Literal
+
+from crypto_platform.replay.effects import Argument, Effect, read_seconds, read_shift
+
+OVER_THE_CAP: Final = 33 * 1024 * 1024  # bytes; clients read 32 MiB at most
+ELSEWHERE: Final = "http://replay.invalid/"  # a name that never resolves (RFC 6761)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +30,10 @@ class Answer:
         Beside the content type.
     announced : int or None
         Content-Length where it is not the body's: the connection closes before all of it came.
+    reset : {"before", "within"} or None
+        Whether the connection is reset: before any byte of the answer, or after `body`.
+    pace : float
+        Seconds between the pieces of the body; 0 sends it as one.
     """
 
     status: int
@@ -29,6 +41,8 @@ class Answer:
     media_type: str = "application/json"
     headers: Mapping[str, str] = field(default_factory=dict)
     announced: int | None = None
+    reset: Literal["before", "within"] | None = None
+    pace: float = 0.0
 
 
 def _truncated(answer: Answer) -> Answer:
@@ -53,10 +67,51 @@ def _nan(answer: Answer) -> Answer:
     return answer
 
 
-DAMAGES: Final[Mapping[str, Callable[[Answer], Answer]]] = {
-    "truncated": _truncated,  # half of the JSON, complete as HTTP
-    "cut": _cut,  # half of the bytes that Content-Length announced, then the connection closes
-    "html": _html,  # a proxy's page with status 502
-    "empty": lambda answer: replace(answer, body=b""),
-    "nan": _nan,
+def _bomb(answer: Answer) -> Answer:
+    body = gzip.compress(answer.body + b" " * OVER_THE_CAP, compresslevel=1, mtime=0)
+    return replace(answer, body=body, headers={**answer.headers, "Content-Encoding": "gzip"})
+
+
+def _redirect(answer: Answer) -> Answer:
+    return replace(answer, status=302, body=b"", headers={**answer.headers, "Location": ELSEWHERE})
+
+
+def _clock(answer: Answer, seconds: float, now: datetime) -> Answer:
+    date = format_datetime(now + timedelta(seconds=seconds), usegmt=True)
+    return replace(answer, headers={**answer.headers, "Date": date})
+
+
+DAMAGES: Final[Mapping[str, Effect]] = {
+    "truncated": Effect("half of the body, complete as HTTP", lambda answer, _, __: _truncated(answer)),
+    "cut": Effect(
+        "half of the bytes that Content-Length announced, then the connection closes",
+        lambda answer, _, __: _cut(answer),
+    ),
+    "reset": Effect(
+        "the connection reset before a byte of the answer", lambda answer, _, __: replace(answer, reset="before")
+    ),
+    "reset_body": Effect(
+        "the connection reset after half of the body",
+        lambda answer, _, __: replace(_cut(answer), reset="within"),
+    ),
+    "drip": Effect(
+        "the body in ten pieces, SECONDS between them",
+        lambda answer, seconds, _: replace(answer, pace=seconds),
+        argument=Argument("SECONDS", read_seconds),
+    ),
+    "html": Effect("a proxy's page with status 502", lambda answer, _, __: _html(answer)),
+    "empty": Effect("an empty body", lambda answer, _, __: replace(answer, body=b"")),
+    "nan": Effect(
+        "the literal NaN for its first decimal number, or else its first number", lambda answer, _, __: _nan(answer)
+    ),
+    "redirect": Effect("302 to another host, http://replay.invalid/", lambda answer, _, __: _redirect(answer)),
+    "bomb": Effect("a small gzip body that unpacks to 33 MiB and more", lambda answer, _, __: _bomb(answer)),
+    "oversized": Effect(
+        "a body of 33 MiB and more", lambda answer, _, __: replace(answer, body=answer.body + b" " * OVER_THE_CAP)
+    ),
+    "clock": Effect(
+        "a Date header SECONDS after the server's now (before it where negative)",
+        _clock,
+        argument=Argument("SECONDS", read_shift),
+    ),
 }

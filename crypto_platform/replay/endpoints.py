@@ -1,79 +1,28 @@
 """What each endpoint answers: parameters read, the visible market looked up, the vendor's bytes rendered."""
 
-import json
-import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from crypto_platform.core.hours import HOUR, floor_hour
 from crypto_platform.replay.damage import Answer
 from crypto_platform.replay.market import Market
-from crypto_platform.replay.wire import binance, coindesk, coinpaprika, cryptocompare, fear_greed
+from crypto_platform.replay.service import Call, Service, json_answer
+from crypto_platform.replay.wire import (
+    binance,
+    binance_archive,
+    coinbase,
+    coindesk,
+    coinpaprika,
+    cryptocompare,
+    fear_greed,
+    kraken,
+)
 from crypto_platform.replay.wire.errors import VendorError
-from crypto_platform.replay.wire.unconfirmed import Unconfirmed
 from crypto_platform.symbols import Symbol
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One request, without its transport.
-
-    Parameters
-    ----------
-    params, headers, path : mapping of str to str
-        Query parameters, headers (any case) and parameters of the path.
-    now : datetime
-        The server's clock, read once for the whole answer.
-    """
-
-    params: Mapping[str, str]
-    headers: Mapping[str, str]
-    path: Mapping[str, str]
-    now: datetime
-
-
-@dataclass(slots=True)
-class UsedWeight:
-    """Binance's request weight in the running minute (of real time, as replayed minutes may never end)."""
-
-    monotonic: Callable[[], float] = time.monotonic
-    _minute: int = -1
-    _used: int = 0
-
-    def add(self, weight: int) -> int:
-        """Weight used so far, this call included."""
-        minute = int(self.monotonic() // 60)
-        if minute != self._minute:
-            self._minute, self._used = minute, 0
-        self._used += weight
-        return self._used
-
-
-@dataclass(frozen=True, slots=True)
-class Service:
-    """What the endpoints answer from.
-
-    Parameters
-    ----------
-    market : Market
-        The replayed history.
-    keys : frozenset of str
-        Keys that CryptoCompare and CoinDesk accept.
-    unconfirmed : Unconfirmed
-        Choices where the contracts are silent.
-    used_weight : UsedWeight
-        Counter behind Binance's header.
-    """
-
-    market: Market
-    keys: frozenset[str]
-    unconfirmed: Unconfirmed
-    used_weight: UsedWeight = field(default_factory=UsedWeight)
 
 
 def list_tickers(service: Service, call: Call) -> Answer:
@@ -81,7 +30,7 @@ def list_tickers(service: Service, call: Call) -> Answer:
     coinpaprika.check_quotes(call.params)
     market = service.market
     listed = [symbol for symbol in market.symbols if symbol.coinpaprika and market.listed(symbol, call.now)]
-    return _json([_ticker(market, symbol, call.now) for symbol in listed[: coinpaprika.MAX_COINS]])
+    return json_answer([_ticker(market, symbol, call.now) for symbol in listed[: coinpaprika.MAX_COINS]])
 
 
 def get_ticker(service: Service, call: Call) -> Answer:
@@ -90,7 +39,7 @@ def get_ticker(service: Service, call: Call) -> Answer:
     symbol = service.market.find("coinpaprika", call.path["coin_id"], call.now)
     if symbol is None:
         raise coinpaprika.unknown_id()
-    return _json(_ticker(service.market, symbol, call.now))
+    return json_answer(_ticker(service.market, symbol, call.now))
 
 
 def histohour(service: Service, call: Call) -> Answer:
@@ -121,14 +70,13 @@ def coindesk_hours(service: Service, call: Call) -> Answer:
         raise coindesk.before_listing(listed)
     hours = service.market.hours(symbol, last, query.limit, call.now)
     hours = hours[(hours["timestamp"] >= listed) & (query.fill | ~hours["carried"])]
-    return _json(coindesk.hours(query, hours, call.now, service.unconfirmed))
+    return json_answer(coindesk.hours(query, call.touched(hours), call.now, service.unconfirmed))
 
 
 def klines(service: Service, call: Call) -> Answer:
     """Candles of one pair: from `startTime` on the oldest, else the newest."""
     query = binance.parse_klines(call.params)
-    base = query.pair.removesuffix(binance.QUOTE)
-    symbol = service.market.find("market", base, call.now) if base != query.pair else None
+    symbol = service.market.traded(query.pair, binance.QUOTE, call.now)
     if symbol is None:
         raise binance.invalid_symbol()
     horizon = call.now + HOUR
@@ -137,25 +85,23 @@ def klines(service: Service, call: Call) -> Answer:
         candles = service.market.newest(symbol, end, query.limit, call.now)
     else:
         candles = service.market.oldest(symbol, _instant(query.start, horizon), end, query.limit, call.now)
-    return _json(binance.klines(candles), _weight(service, "binance.klines"))
+    return json_answer(binance.klines(call.touched(candles)))
 
 
 def exchange_info(service: Service, call: Call) -> Answer:
     """The pairs listed so far."""
-    market = service.market
-    listed = [symbol for symbol in market.symbols if market.listed(symbol, call.now)]
-    pairs = [(symbol, market.is_trading(symbol, call.now)) for symbol in listed]
-    return _json(binance.exchange_info(_milliseconds(call.now), pairs), _weight(service, "binance.exchange_info"))
+    pairs = service.market.pairs(call.now)
+    return json_answer(binance.exchange_info(_milliseconds(call.now), pairs))
 
 
-def ping(service: Service, _: Call) -> Answer:
+def ping(_service: Service, _call: Call) -> Answer:
     """An empty object."""
-    return _json({}, _weight(service, "binance.ping"))
+    return json_answer({})
 
 
-def server_time(service: Service, call: Call) -> Answer:
+def server_time(_service: Service, call: Call) -> Answer:
     """The replay clock in milliseconds."""
-    return _json({"serverTime": _milliseconds(call.now)}, _weight(service, "binance.time"))
+    return json_answer({"serverTime": _milliseconds(call.now)})
 
 
 def fng(service: Service, call: Call) -> Answer:
@@ -170,14 +116,27 @@ _REFUSALS: Final[Mapping[str, Callable[[int], object]]] = {
     "cryptocompare": cryptocompare.refusal,
     "coindesk": coindesk.refusal,
     "binance": binance.refusal,
+    "binance_archive": binance_archive.refusal,
+    "coinbase": coinbase.refusal,
+    "kraken": kraken.refusal,
     "fear_greed": fear_greed.refusal,
 }
 
 
 def refuse(endpoint: str, status: int) -> Answer:
     """The vendor's own answer of an HTTP error, for faults."""
-    body = _REFUSALS[endpoint.partition(".")[0]](status)
-    return Answer(status, body.encode(), "text/html") if isinstance(body, str) else _json(body, status=status)
+    vendor = endpoint.partition(".")[0]
+    headers = {}
+    if vendor == "binance" and status in binance.RETRY_AFTER:
+        headers["Retry-After"] = str(binance.RETRY_AFTER[status])
+    return json_answer(_REFUSALS[vendor](status), headers, status=status)
+
+
+def usual_headers(service: Service, endpoint: str) -> dict[str, str]:
+    """What stands on each answer of an endpoint, an error's too: Binance's request weight so far."""
+    if endpoint not in binance.WEIGHTS:
+        return {}
+    return {"X-MBX-USED-WEIGHT-1M": str(service.used_weight.add(binance.WEIGHTS[endpoint]))}
 
 
 def answer(handler: Callable[[Service, Call], Answer], service: Service, call: Call) -> Answer:
@@ -185,7 +144,7 @@ def answer(handler: Callable[[Service, Call], Answer], service: Service, call: C
     try:
         return handler(service, call)
     except VendorError as refusal:
-        return _json(refusal.payload, status=refusal.status)
+        return json_answer(refusal.payload, status=refusal.status)
 
 
 def _legacy_hours(service: Service, call: Call, render: Callable[..., dict[str, Any]]) -> Answer:
@@ -196,7 +155,8 @@ def _legacy_hours(service: Service, call: Call, render: Callable[..., dict[str, 
         raise cryptocompare.no_market(query.market)
     if symbol is None:
         raise cryptocompare.unknown_symbol(query.market)
-    return _json(render(service.market.hours(symbol, _hour_of(query.to, call.now), query.limit + 1, call.now)))
+    hours = service.market.hours(symbol, _hour_of(query.to, call.now), query.limit + 1, call.now)
+    return json_answer(render(call.touched(hours)))
 
 
 def _authorize(service: Service, call: Call) -> None:
@@ -225,12 +185,3 @@ def _instant(milliseconds: int, latest: datetime) -> datetime:
 
 def _milliseconds(moment: datetime) -> int:
     return (moment - _EPOCH) // _MILLISECOND
-
-
-def _weight(service: Service, endpoint: str) -> dict[str, str]:
-    return {"X-MBX-USED-WEIGHT-1M": str(service.used_weight.add(binance.WEIGHTS[endpoint]))}
-
-
-def _json(body: object, headers: Mapping[str, str] | None = None, *, status: int = 200) -> Answer:
-    content = json.dumps(body, allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode()
-    return Answer(status, content, headers=headers or {})

@@ -8,11 +8,11 @@ Text form, for the command line::
     times    = "x" count | "x*"                 default 1; x* is for ever
     fault    = status [":" seconds]             an HTTP status with the vendor's own error body; Retry-After
              | "delay:" seconds                 a late answer
-             | damage                           a name of DAMAGES, such as truncated
+             | name [":" argument]              a name of `catalogue.EFFECTS`, such as truncated or withhold:3
              | "ok"                             nothing: lets an answer pass
 
-When its script is used up an endpoint is healthy again. JSON (at run time) holds a list of steps, each such a text or
-an object of `Fault`'s fields.
+A pattern means those of its endpoints that all of the rule's faults make sense for. When its script is used up an
+endpoint is healthy again. JSON (at run time) holds a list of steps, each such a text or an object of `Fault`'s fields.
 """
 
 import math
@@ -20,23 +20,17 @@ import re
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from fnmatch import fnmatchcase
+from datetime import datetime
 from typing import Any, Final, Self
 
-from crypto_platform.errors import ConfigurationError
-from crypto_platform.replay.damage import DAMAGES, Answer
+import pandas as pd
 
-ENDPOINTS: Final = (
-    "coinpaprika.tickers",
-    "cryptocompare.histohour",
-    "coindesk.hours",
-    "binance.klines",
-    "binance.exchange_info",
-    "binance.ping",
-    "binance.time",
-    "fear_greed.fng",
-)
-MAX_DELAY: Final = 600.0  # seconds
+from crypto_platform.errors import ConfigurationError
+from crypto_platform.replay import catalogue
+from crypto_platform.replay.damage import Answer
+from crypto_platform.replay.effects import ENDPOINTS, MAX_SECONDS
+
+__all__ = ["ENDPOINTS", "Fault", "Faults", "parse_step", "read_script"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,53 +46,64 @@ class Fault:
     body : str, optional
         Replaces the answer's body.
     delay : float
-        Seconds before the answer, 0 to `MAX_DELAY`.
-    damage : str, optional
-        Name in `DAMAGES`.
+        Seconds before the answer, 0 to `effects.MAX_SECONDS`.
+    named : tuple of str
+        Names of `catalogue.EFFECTS`, each with its argument after a colon where it has one.
     times : int or None
         How many answers suffer it; None is for ever.
 
     Raises
     ------
     ConfigurationError
-        A field lies outside its range.
+        A field lies outside its range, or a name or its argument is wrong.
     """
 
     status: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     body: str | None = None
     delay: float = 0.0
-    damage: str | None = None
+    named: tuple[str, ...] = ()
     times: int | None = 1
 
     def __post_init__(self) -> None:
         if self.status is not None and not 200 <= self.status <= 599:
             raise ConfigurationError(f"fault status {self.status} must be an HTTP status between 200 and 599")
-        if not (math.isfinite(self.delay) and 0 <= self.delay <= MAX_DELAY):
-            raise ConfigurationError(f"fault delay {self.delay} must lie between 0 and {MAX_DELAY:.0f} seconds")
-        if self.damage is not None and self.damage not in DAMAGES:
-            raise ConfigurationError(
-                f"unknown fault {self.damage!r}; known: an HTTP status, delay:SECONDS, ok, {', '.join(DAMAGES)}"
-            )
+        if not (math.isfinite(self.delay) and 0 <= self.delay <= MAX_SECONDS):
+            raise ConfigurationError(f"fault delay {self.delay} must lie between 0 and {MAX_SECONDS:.0f} seconds")
+        for named in self.named:
+            catalogue.check(named)
         if self.times is not None and self.times < 1:
             raise ConfigurationError(f"a fault cannot happen {self.times} times; use 1 or more, or x* for ever")
 
-    def apply(self, answer: Answer, refusal: Callable[[int], Answer]) -> Answer:
+    def on_rows(self, candles: pd.DataFrame, now: datetime) -> pd.DataFrame:
+        """The candles as the vendor then has them."""
+        changed: pd.DataFrame = catalogue.apply("rows", candles, self.named, now)
+        return changed
+
+    def on_csv(self, text: str, now: datetime) -> str:
+        """The text of an archive's file before it is packed."""
+        changed: str = catalogue.apply("csv", text, self.named, now)
+        return changed
+
+    def apply(self, answer: Answer, refusal: Callable[[int], Answer], now: datetime) -> Answer:
         """The answer as it is sent (its delay aside).
 
         Parameters
         ----------
         answer : Answer
-            What the endpoint would say.
+            What the endpoint would say, `on_rows` and `on_csv` included.
         refusal : callable
             The vendor's own answer of an HTTP error status.
+        now : datetime
+            The server's.
         """
         if self.status is not None:
             answer = replace(answer, status=self.status) if self.status < 400 else refusal(self.status)
         if self.body is not None:
             answer = replace(answer, body=self.body.encode())
         answer = replace(answer, headers={**answer.headers, **self.headers})
-        return DAMAGES[self.damage](answer) if self.damage else answer
+        changed: Answer = catalogue.apply("answer", answer, self.named, now)
+        return changed
 
 
 class Faults:
@@ -112,7 +117,7 @@ class Faults:
     Raises
     ------
     ConfigurationError
-        An endpoint that `ENDPOINTS` does not list.
+        An endpoint that `ENDPOINTS` does not list, or a fault that makes no sense for it.
     """
 
     def __init__(self, scripts: Mapping[str, Sequence[Fault]] | None = None) -> None:
@@ -142,20 +147,30 @@ class Faults:
             if not separator or not script:
                 raise ConfigurationError(f"fault rule {rule!r} must read ENDPOINT=STEP,STEP…, as binance.klines=503x2")
             steps = [parse_step(step) for step in script.split(",")]
-            for endpoint in matching(pattern):
-                faults.set(endpoint, steps)
+            faults.set(pattern, steps)
         return faults
 
-    def set(self, endpoint: str, steps: Iterable[Fault]) -> None:
-        """Replace the script of one endpoint."""
-        if endpoint not in ENDPOINTS:
-            raise _unknown(endpoint)
-        with self._lock:
-            self._scripts[endpoint] = list(steps)
+    def set(self, pattern: str, steps: Iterable[Fault]) -> None:
+        """Replace the scripts of the endpoints that a name or shell pattern means, of all or of none.
 
-    def clear(self, endpoint: str) -> None:
-        """Make an endpoint healthy."""
-        self.set(endpoint, ())
+        Raises
+        ------
+        ConfigurationError
+            There is no such endpoint, or none that all steps make sense for.
+        """
+        script = list(steps)
+        named = {each for step in script for each in step.named}
+        endpoints = catalogue.matching(pattern)
+        fitting = [name for name in endpoints if all(catalogue.applies(each, name) for each in named)]
+        if not fitting:
+            raise ConfigurationError(f"the faults {', '.join(sorted(named))} do not all apply to any of {pattern!r}")
+        with self._lock:
+            for name in fitting:
+                self._scripts[name] = list(script)
+
+    def clear(self, pattern: str) -> None:
+        """Make an endpoint healthy, or all that a shell pattern means."""
+        self.set(pattern, ())
 
     def next(self, endpoint: str) -> Fault:
         """What the endpoint's next answer suffers; taking it uses it up."""
@@ -176,20 +191,6 @@ class Faults:
             return {endpoint: tuple(steps) for endpoint, steps in self._scripts.items() if steps}
 
 
-def matching(pattern: str) -> tuple[str, ...]:
-    """Endpoints that a name or shell pattern means, at least one.
-
-    Raises
-    ------
-    ConfigurationError
-        There is none.
-    """
-    names = tuple(name for name in ENDPOINTS if fnmatchcase(name, pattern))
-    if not names:
-        raise _unknown(pattern)
-    return names
-
-
 def parse_step(text: str) -> Fault:
     """Read one step of the text form.
 
@@ -201,16 +202,19 @@ def parse_step(text: str) -> Fault:
     Examples
     --------
     >>> parse_step("429:30+truncatedx2")
-    Fault(status=429, headers={'Retry-After': '30'}, body=None, delay=0.0, damage='truncated', times=2)
+    Fault(status=429, headers={'Retry-After': '30'}, body=None, delay=0.0, named=('truncated',), times=2)
     """
     match = re.fullmatch(r"\s*(?P<faults>.+?)(?:x(?P<times>\d+|\*))?\s*", text)
     if not match:
         raise ConfigurationError(f"fault step {text!r} is empty; write ok for an answer that is to pass")
     times = match["times"] or "1"
     merged: dict[str, Any] = {"times": None if times == "*" else int(times)}
+    named: list[str] = []
     for part in match["faults"].split("+"):
-        merged |= _parse_fault(part.strip(), text)
-    return Fault(**merged)
+        parsed = _parse_fault(part.strip(), text)
+        named += parsed.pop("named", ())
+        merged |= parsed
+    return Fault(**merged, named=tuple(named))
 
 
 def read_script(document: object) -> list[Fault]:
@@ -243,9 +247,7 @@ def _parse_fault(part: str, step: str) -> dict[str, Any]:
             return {"delay": float(argument)}
         except ValueError:
             raise ConfigurationError(f"fault step {step!r}: delay needs seconds, as delay:5") from None
-    if separator:
-        raise ConfigurationError(f"fault step {step!r}: {name!r} takes no argument")
-    return {"damage": name}
+    return {"named": (part,)}
 
 
 _JSON_TYPES: Final[Mapping[str, tuple[type, ...]]] = {
@@ -253,7 +255,7 @@ _JSON_TYPES: Final[Mapping[str, tuple[type, ...]]] = {
     "headers": (dict,),
     "body": (str,),
     "delay": (int, float),
-    "damage": (str,),
+    "named": (list, tuple),
     "times": (int,),
 }
 
@@ -262,13 +264,11 @@ def _read_object(step: object) -> Fault:
     if not isinstance(step, dict) or not set(step) <= {entry.name for entry in fields(Fault)}:
         raise ConfigurationError(f"fault step {step!r} must be an object with fields of {', '.join(_JSON_TYPES)}")
     for name, value in step.items():
-        nullable = name in {"status", "body", "damage", "times"} and value is None
+        nullable = name in {"status", "body", "times"} and value is None
         if not nullable and (isinstance(value, bool) or not isinstance(value, _JSON_TYPES[name])):
             raise ConfigurationError(f"fault step {step!r}: {name} cannot be {value!r}")
     if not all(isinstance(value, str) for value in step.get("headers", {}).values()):
         raise ConfigurationError(f"fault step {step!r}: each header's value must be text")
-    return Fault(**step)
-
-
-def _unknown(endpoint: str) -> ConfigurationError:
-    return ConfigurationError(f"unknown endpoint {endpoint!r}; known: {', '.join(ENDPOINTS)}")
+    if not all(isinstance(each, str) for each in step.get("named", ())):
+        raise ConfigurationError(f"fault step {step!r}: each of named must be text, as withhold:3")
+    return Fault(**{**step, "named": tuple(step.get("named", ()))})

@@ -40,6 +40,16 @@ class Market:
                 return symbol
         return None
 
+    def traded(self, pair: str, quote: str, now: datetime) -> Symbol | None:
+        """Symbol of a pair such as BTCUSDT or BTC-USD, as `find`; `quote` with its separator."""
+        base = pair.removesuffix(quote)
+        return self.find("market", base, now) if base != pair else None
+
+    def pairs(self, now: datetime) -> list[tuple[Symbol, bool]]:
+        """Symbols listed by `now`, and whether each is trading."""
+        listed = [symbol for symbol in self.symbols if self.listed(symbol, now)]
+        return [(symbol, self.is_trading(symbol, now)) for symbol in listed]
+
     def listed(self, symbol: Symbol, now: datetime) -> datetime | None:
         """Open time of the first candle, None where that lies after `now`."""
         if self._listed.get(symbol.name) is None:  # asked no further than the clock: a history may have no end

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from types import FrameType
 from typing import Final
 
@@ -27,17 +27,21 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from crypto_platform.errors import ConfigurationError
-from crypto_platform.replay import endpoints
+from crypto_platform.replay import endpoints, venues
 from crypto_platform.replay.clock import ReplayClock
 from crypto_platform.replay.damage import Answer
-from crypto_platform.replay.endpoints import Call, Service
-from crypto_platform.replay.faults import Faults, matching, read_script
+from crypto_platform.replay.faults import Faults, read_script
 from crypto_platform.replay.history import History
 from crypto_platform.replay.market import Market
+from crypto_platform.replay.responses import AnswerResponse, Connection
+from crypto_platform.replay.service import Call, Service
+from crypto_platform.replay.wire.coinpaprika import NO_PAGE
 from crypto_platform.replay.wire.unconfirmed import Unconfirmed
 from crypto_platform.symbols import SymbolBook, load_symbols
 
 DEFAULT_KEYS: Final = ("replay",)
+_ARCHIVE: Final = "/binance-archive/data/spot"
+_FILE: Final = "klines/{pair}/1h/{stem}.zip"
 # path, endpoint as faults name it, handler
 ROUTES: Final = (
     ("/coinpaprika/v1/tickers", "coinpaprika.tickers", endpoints.list_tickers),
@@ -49,6 +53,17 @@ ROUTES: Final = (
     ("/binance/api/v3/exchangeInfo", "binance.exchange_info", endpoints.exchange_info),
     ("/binance/api/v3/ping", "binance.ping", endpoints.ping),
     ("/binance/api/v3/time", "binance.time", endpoints.server_time),
+    (f"{_ARCHIVE}/monthly/{_FILE}", "binance_archive.monthly", venues.archive_month),
+    (f"{_ARCHIVE}/daily/{_FILE}", "binance_archive.daily", venues.archive_day),
+    (f"{_ARCHIVE}/monthly/{_FILE}.CHECKSUM", "binance_archive.checksum", venues.archive_month_checksum),
+    (f"{_ARCHIVE}/daily/{_FILE}.CHECKSUM", "binance_archive.checksum", venues.archive_day_checksum),
+    ("/coinbase/products", "coinbase.products", venues.coinbase_products),
+    ("/coinbase/products/{product}", "coinbase.products", venues.coinbase_product),
+    ("/coinbase/products/{product}/candles", "coinbase.candles", venues.coinbase_candles),
+    ("/coinbase/currencies", "coinbase.currencies", venues.coinbase_currencies),
+    ("/kraken/0/public/OHLC", "kraken.ohlc", venues.kraken_ohlc),
+    ("/kraken/0/public/AssetPairs", "kraken.asset_pairs", venues.kraken_asset_pairs),
+    ("/kraken/0/public/Assets", "kraken.assets", venues.kraken_assets),
     ("/fear-greed/fng/", "fear_greed.fng", endpoints.fng),
 )
 # vendor, as settings name it -> what stands before its own paths
@@ -57,6 +72,9 @@ BASES: Final = {
     "cryptocompare": "/cryptocompare/data",
     "coindesk": "/coindesk",
     "binance": "/binance",
+    "binance_archive": "/binance-archive",
+    "coinbase": "/coinbase",
+    "kraken": "/kraken",
     "fear_greed": "/fear-greed",
 }
 _Endpoint = Callable[[Request], Awaitable[Response]]
@@ -174,19 +192,13 @@ class _Labels:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def labelled(message: Message) -> None:
             if message["type"] == "http.response.start":
-                date = email.utils.format_datetime(self._clock.now(), usegmt=True).encode()
-                message["headers"] = [*message["headers"], *self._labels, (b"date", date)]
+                headers = [*message["headers"], *self._labels]
+                if not any(name == b"date" for name, _ in headers):  # else a fault says another one
+                    headers.append((b"date", email.utils.format_datetime(self._clock.now(), usegmt=True).encode()))
+                message["headers"] = headers
             await send(message)
 
         await self._app(scope, receive, labelled)
-
-
-class _CutResponse(Response):
-    """Announces its whole length and ends before: the server then closes the connection."""
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's signature
-        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        await send({"type": "http.response.body", "body": self.body, "more_body": True})
 
 
 def _replayed(
@@ -197,20 +209,13 @@ def _replayed(
         fault = faults.next(name)
         if fault.delay:
             await anyio.sleep(fault.delay)
-        call = Call(request.query_params, request.headers, request.path_params, clock.now())
+        call = Call(request.query_params, request.headers, request.path_params, clock.now(), fault)
         answer = endpoints.answer(handler, service, call)
-        answer = fault.apply(answer, lambda status: endpoints.refuse(name, status))
-        return _response(answer)
+        answer = fault.apply(answer, lambda status: endpoints.refuse(name, status), call.now)
+        headers = endpoints.usual_headers(service, name) | dict(answer.headers)
+        return AnswerResponse(replace(answer, headers=headers))
 
     return respond
-
-
-def _response(answer: Answer) -> Response:
-    headers = dict(answer.headers)
-    if answer.announced is None:
-        return Response(answer.body, answer.status, headers, answer.media_type)
-    headers["content-length"] = str(answer.announced)
-    return _CutResponse(answer.body, answer.status, headers, answer.media_type)
 
 
 def _own_routes(history: History, clock: ReplayClock, faults: Faults) -> list[Route]:
@@ -233,8 +238,7 @@ def _own_routes(history: History, clock: ReplayClock, faults: Faults) -> list[Ro
     async def set_faults(request: Request) -> Response:
         try:
             script = read_script(json.loads(await request.body())) if request.method == "PUT" else []
-            for name in matching(request.path_params["endpoint"]):
-                faults.set(name, script)
+            faults.set(request.path_params["endpoint"], script)
         except (ConfigurationError, ValueError) as error:
             return JSONResponse({"error": str(error)}, 400)
         return await list_faults(request)
@@ -251,7 +255,7 @@ def _own_routes(history: History, clock: ReplayClock, faults: Faults) -> list[Ro
 async def _plain_text(_: Request, error: Exception) -> Response:
     """Errors of the routing itself, in the words of CoinPaprika's gateway (the others' are unknown)."""
     assert isinstance(error, HTTPException)
-    text = "404 page not found" if error.status_code == 404 else error.detail
+    text = NO_PAGE if error.status_code == 404 else error.detail
     headers: Mapping[str, str] | None = error.headers
     return PlainTextResponse(text, error.status_code, headers)
 
@@ -265,7 +269,7 @@ def _uvicorn(app: ASGIApp) -> uvicorn.Server:
             access_log=False,
             lifespan="off",
             ws="none",
-            http="h11",
+            http=Connection,
             date_header=False,
             server_header=False,
             timeout_graceful_shutdown=1,

@@ -396,7 +396,9 @@ class TestBinance:
         assert states == {"BTCUSDT": "TRADING", "ETHUSDT": "TRADING", "ADAUSDT": "BREAK"}
 
     def test_the_used_weight_is_told(self, replay: Replay) -> None:
-        assert int(replay.get(KLINES).headers["X-MBX-USED-WEIGHT-1M"]) >= 2
+        for path, status in ((KLINES, 200), (KLINES.replace("BTC", "NOPE"), 400)):
+            response = replay.get(path)
+            assert (response.status_code, int(response.headers["X-MBX-USED-WEIGHT-1M"]) >= 2) == (status, True)
 
     def test_ccxt_reads_it(self, replay: Replay, history: Walks) -> None:
         """The library that real deployments use finds markets, candles and its own exceptions."""
@@ -505,7 +507,14 @@ class TestFaults:
     def test_every_route_fails_on_demand(self, replay: Replay, vendor_path: str) -> None:
         for endpoint in ENDPOINTS:
             replay.faults.set(endpoint, Faults.parse("binance.ping=500").pending()["binance.ping"])
-        assert replay.get(vendor_path.format(coin_id="btc-bitcoin")).status_code == 500
+        assert (
+            replay.get(
+                vendor_path.format(
+                    coin_id="btc-bitcoin", product="BTC-USD", pair="BTCUSDT", stem="BTCUSDT-1h-2026-01-05"
+                )
+            ).status_code
+            == 500
+        )
 
     @pytest.mark.parametrize(
         ("endpoint", "body"), [("binance.kline", '"503"'), ("binance.klines", "{"), ("binance.klines", '"meltdown"')]

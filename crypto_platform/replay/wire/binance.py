@@ -7,13 +7,14 @@ from typing import Any, Final
 import pandas as pd
 
 from crypto_platform.replay.wire.errors import VendorError
-from crypto_platform.replay.wire.values import epoch_microseconds, integer
+from crypto_platform.replay.wire.values import decimals, epoch_microseconds, integer
 from crypto_platform.symbols import Symbol
 
 DEFAULT_LIMIT: Final = 500
 MAX_LIMIT: Final = 1000  # a larger one is cut to it, not refused [unconfirmed]
 QUOTE: Final = "USDT"
 HOUR_MS: Final = 3_600_000
+RETRY_AFTER: Final = {429: 30, 418: 120}  # seconds; a ban lasts from 2 minutes to 3 days
 WEIGHTS: Final = {"binance.klines": 2, "binance.exchange_info": 20, "binance.ping": 1, "binance.time": 1}
 _CODES: Final = {
     418: (-1003, "Way too much request weight used; IP banned."),
@@ -81,8 +82,8 @@ def klines(candles: pd.DataFrame) -> list[list[int | str]]:
         the history does not hold (NaN; the takers' share always) is an empty string.
     """
     starts = [value // 1000 for value in epoch_microseconds(candles["timestamp"])]
-    prices = [[f"{value:.8f}" for value in candles[name].tolist()] for name in ("open", "high", "low", "close")]
-    base, quote = ([_decimal(value) for value in candles[name].tolist()] for name in ("volume_base", "volume"))
+    prices = [decimals(candles[name]) for name in ("open", "high", "low", "close")]
+    base, quote = decimals(candles["volume_base"]), decimals(candles["volume"])
     trades = [_count(value) for value in candles["trades"].tolist()]
     return [
         [start, opened, high, low, close, volume, start + HOUR_MS - 1, value, count, "", "", "0"]
@@ -147,10 +148,6 @@ def _market(symbol: Symbol, trading: bool) -> dict[str, Any]:
         ],
         "permissions": ["SPOT"],
     }
-
-
-def _decimal(value: float) -> str:
-    return "" if value != value else f"{value:.8f}"  # noqa: PLR0124 - NaN
 
 
 def _count(value: float) -> int | str:

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import pandas as pd
 
+from crypto_platform.replay.wire.cryptocompare import OVER_LIMIT, key_required
 from crypto_platform.replay.wire.errors import VendorError
 from crypto_platform.replay.wire.unconfirmed import Unconfirmed
 from crypto_platform.replay.wire.values import epoch_seconds, integer, json_numbers
@@ -134,9 +135,16 @@ def before_listing(listed: datetime) -> VendorError:
     return _error(404, 1, "There is no data for the requested period.", first=first, first_bucket=first)
 
 
-def refusal(status: int) -> dict[str, Any]:
-    """Body of an HTTP error, its status mirrored."""
-    message = "You are over your rate limit please upgrade your account!" if status == 429 else f"HTTP {status}"
+def failed() -> VendorError:
+    """An error that only the body tells [unconfirmed]."""
+    return _error(200, 1, "There was an internal error.")
+
+
+def refusal(status: int) -> object:
+    """Body of an HTTP error, its status mirrored; 401 is the same on both of the vendor's APIs."""
+    if status == 401:
+        return key_required().payload
+    message = OVER_LIMIT if status == 429 else f"HTTP {status}"
     return {"Data": {}, "Err": {"type": 99 if status == 429 else 1, "message": message, "other_info": {}}}
 
 

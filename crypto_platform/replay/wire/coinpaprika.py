@@ -13,6 +13,7 @@ from crypto_platform.symbols import Symbol
 UPDATE_EVERY: Final = timedelta(minutes=5)  # the free plan's rhythm
 MAX_COINS: Final = 2000  # most coins that the free plan lists in one answer
 DAY: Final = timedelta(days=1)
+NO_PAGE: Final = "404 page not found"  # plain text, for a path that its host does not have
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _WINDOWS: Final = {
     "15m": timedelta(minutes=15),
@@ -27,7 +28,8 @@ _WINDOWS: Final = {
 }
 _ERRORS: Final = {
     400: "Invalid parameters",
-    402: "Getting hourly historical data is not allowed in this plan. Check plans on coinpaprika.com/api",
+    402: "Getting historical OHLCV data before 2026-09-17 03:59:32.385856048 +0000 UTC is not allowed in this plan. "
+    "Check plans on coinpaprika.com/api",
     403: "wrong API key",
     404: "id not found",
     429: "you have reached maximum request limit",

@@ -14,6 +14,19 @@ DEFAULT_LIMIT: Final = 168
 MAX_LIMIT: Final = 2000
 INDEX: Final = "CCCAGG"
 QUOTE: Final = "USD"
+OVER_LIMIT: Final = "You are over your rate limit please upgrade your account!"
+# the vendor's own example: https://github.com/CryptoCompareLTD/api-guides
+_CALLS: Final = {
+    "calls_made": {
+        "second": 53,
+        "minute": 915,
+        "hour": 63_283,
+        "day": 127_321,
+        "month": 6_720_577,
+        "total_calls": 29_374_377,
+    },
+    "max_calls": {"second": 50, "minute": 2_000, "hour": 100_000, "day": 1_500_000, "month": 15_000_000},
+}
 _KEY_REQUIRED: Final = "API key required, please refer to the documentation at https://developers.coindesk.com/"
 
 
@@ -79,7 +92,7 @@ def histohour(hours: pd.DataFrame) -> dict[str, Any]:
         "HasWarning": False,
         "Type": 100,
         "RateLimit": {},
-        "Data": {"Aggregated": False, "TimeFrom": rows[0]["time"], "TimeTo": rows[-1]["time"], "Data": rows},
+        "Data": {"Aggregated": False, **_ends(rows), "Data": rows},
     }
 
 
@@ -90,8 +103,7 @@ def histohour_v1(hours: pd.DataFrame) -> dict[str, Any]:
         "Response": "Success",
         "Type": 100,
         "Aggregated": False,
-        "TimeTo": rows[-1]["time"],
-        "TimeFrom": rows[0]["time"],
+        **_ends(rows),
         "FirstValueInArray": True,
         "ConversionType": {"type": "direct", "conversionSymbol": ""},
         "Data": rows,
@@ -108,6 +120,12 @@ def no_market(market: str, quote: str = QUOTE, exchange: str = INDEX) -> VendorE
 def unknown_symbol(market: str) -> VendorError:
     """The answer for a coin nobody knows (Type 2); the space before the dot is the vendor's."""
     return _error(2, f"There is no data for the symbol {market} .", ParamWithError="fsym")
+
+
+def rate_limited(cooldown: int | None = None) -> VendorError:
+    """The answer beyond the rate limit (Type 99): as documented, or as captured with the seconds to wait."""
+    extra = {"RateLimit": _CALLS} if cooldown is None else {"Cooldown": cooldown}
+    return _error(99, OVER_LIMIT, **extra)
 
 
 def key_required() -> VendorError:
@@ -129,10 +147,17 @@ def key_required() -> VendorError:
     )
 
 
-def refusal(status: int) -> dict[str, Any]:
-    """Body of an HTTP error the gateway answers by itself."""
-    message = "You are over your rate limit please upgrade your account!" if status == 429 else f"HTTP {status}"
+def refusal(status: int) -> object:
+    """Body of an HTTP error the gateway answers by itself; that of any but 401 is [unconfirmed]."""
+    if status == 401:
+        return key_required().payload
+    message = OVER_LIMIT if status == 429 else f"HTTP {status}"
     return {"Data": {}, "Err": {"type": 99 if status == 429 else 1, "message": message, "http_status_code": status}}
+
+
+def _ends(rows: list[dict[str, Any]]) -> dict[str, int]:
+    """Times of the first and last row; 0 where a page has none, which no document or capture shows."""
+    return {"TimeFrom": rows[0]["time"] if rows else 0, "TimeTo": rows[-1]["time"] if rows else 0}
 
 
 def _rows(hours: pd.DataFrame, **extra: str) -> list[dict[str, Any]]:

@@ -73,7 +73,7 @@ def fng(query: FngQuery, days: pd.DataFrame, now: datetime) -> bytes:
     values = [str(int(value)) for value in chosen["value"].tolist()]
     labels = chosen["classification"].tolist()
     if query.csv:
-        return _csv_in_json(stamps, values, labels)
+        return csv_in_json(stamps, values, labels)
     rows = [
         {"value": value, "value_classification": label, "timestamp": stamp}
         for value, label, stamp in zip(values, labels, stamps, strict=True)
@@ -81,6 +81,11 @@ def fng(query: FngQuery, days: pd.DataFrame, now: datetime) -> bytes:
     if rows:
         rows[0]["time_until_update"] = str(_time_until_update(stamps[0], now))
     return _render({"name": "Fear and Greed Index", "data": rows, "metadata": {"error": None}})
+
+
+def failed() -> VendorError:
+    """The answer where something failed; its text is [unconfirmed]."""
+    return _error("an error occurred")
 
 
 def refusal(status: int) -> str:
@@ -106,7 +111,7 @@ def _time_until_update(stamp: str, now: datetime) -> int:
     return int(leading.group()) + DAY - int(now.timestamp())
 
 
-def _csv_in_json(stamps: list[str], values: list[str], labels: list[str]) -> bytes:
+def csv_in_json(stamps: list[str], values: list[str], labels: list[str]) -> bytes:
     """CSV lines inside the JSON shell; header and white space are [unconfirmed]."""
     lines = "\n".join(",".join(row) for row in zip(stamps, values, labels, strict=True))
     return (

@@ -24,6 +24,11 @@ def json_numbers(column: pd.Series) -> list[float | int | None]:
     return [json_number(value) for value in column.tolist()]
 
 
+def decimals(column: pd.Series) -> list[str]:
+    """Numbers of a float column as texts of 8 decimals; an empty one where a number is unknown (NaN)."""
+    return ["" if value != value else f"{value:.8f}" for value in column.tolist()]  # noqa: PLR0124 - NaN
+
+
 def epoch_microseconds(stamps: pd.Series) -> list[int]:
     """Instants as µs since 1970, exact."""
     values: list[int] = stamps.dt.as_unit("us").astype("int64").tolist()

@@ -3,16 +3,19 @@
 import json
 import re
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from crypto_platform.errors import ConfigurationError
-from crypto_platform.replay.damage import DAMAGES, Answer
-from crypto_platform.replay.faults import ENDPOINTS, Fault, Faults, matching, parse_step, read_script
+from crypto_platform.replay.catalogue import matching
+from crypto_platform.replay.damage import Answer
+from crypto_platform.replay.faults import ENDPOINTS, Fault, Faults, parse_step, read_script
 
 KLINES = "binance.klines"
+NOW = datetime(2026, 1, 17, 12, 25, 12, tzinfo=UTC)
 BODY = json.dumps([[1767571200000, "100.5", "101.0"], [1767574800000, "1.0", "2.0"]]).encode()
 
 
@@ -53,10 +56,11 @@ def test_each_endpoint_has_a_script_of_its_own() -> None:
         ("503", Fault(status=503)),
         ("429:30", Fault(status=429, headers={"Retry-After": "30"})),
         ("delay:0.5x3", Fault(delay=0.5, times=3)),
-        ("truncatedx*", Fault(damage="truncated", times=None)),
-        ("503+delay:2+emptyx2", Fault(status=503, delay=2.0, damage="empty", times=2)),
+        ("truncatedx*", Fault(named=("truncated",), times=None)),
+        ("503+delay:2+emptyx2", Fault(status=503, delay=2.0, named=("empty",), times=2)),
+        ("withhold:3+truncatedx2", Fault(named=("withhold:3", "truncated"), times=2)),
+        ("withhold:2026-01-10T05/2026-01-11T00x*", Fault(named=("withhold:2026-01-10T05/2026-01-11T00",), times=None)),
         ("okx4", Fault(times=4)),
-        *[(name, Fault(damage=name)) for name in DAMAGES],
     ],
 )
 def test_the_text_form_of_a_step(text: str, fault: Fault) -> None:
@@ -69,7 +73,7 @@ def test_the_text_form_of_a_step(text: str, fault: Fault) -> None:
         ("binance.klines", "binance.klines"),
         ("binance.klines=", "binance.klines="),
         ("binance.kline=503", "binance.kline"),
-        ("kraken.*=503", "kraken"),
+        ("bitstamp.*=503", "bitstamp"),
         ("binance.klines=503,,500", "empty"),
         ("binance.klines=999", "999"),
         ("binance.klines=199", "199"),
@@ -81,6 +85,20 @@ def test_the_text_form_of_a_step(text: str, fault: Fault) -> None:
         ("binance.klines=429:soon", "soon"),
         ("binance.klines=meltdown", "meltdown"),
         ("binance.klines=empty:3", "empty"),
+        ("binance.klines=withold", "did you mean withhold"),
+        ("binance.kline=503", "did you mean binance.klines"),
+        ("binance.klines=drip", "SECONDS"),
+        ("binance.klines=drip:601", "600"),
+        ("binance.klines=withhold:0", "HOURS"),
+        ("binance.klines=withhold:soon", "soon"),
+        ("binance.klines=withhold:2026-01-10", "2026-01-10"),
+        ("binance.klines=withhold:2026-01-10T05/2026-01-10T05", "empty"),
+        ("binance.klines=withhold:9999-12-31T23", "HOURS"),
+        ("binance.klines=scaled:1e7", "FACTOR"),
+        ("binance.klines=scaled:nan", "FACTOR"),
+        ("coinpaprika.tickers=stale:inf", "SECONDS"),
+        ("binance.ping=withhold", "withhold"),
+        ("binance.klines=type99", "type99"),
     ],
 )
 def test_a_wrong_plan_is_refused_by_the_name_of_its_culprit(text: str, culprit: str) -> None:
@@ -98,6 +116,20 @@ def test_any_other_text_is_a_plan_or_a_configuration_error(text: str) -> None:
         Faults.parse(f"{KLINES}={text}")
     except ConfigurationError:
         return
+
+
+def test_json_names_faults_with_their_arguments() -> None:
+    assert read_script([{"named": ["withhold:3", "clock:-60"], "times": 2}]) == [parse_step("withhold:3+clock:-60x2")]
+
+
+def test_a_pattern_means_the_endpoints_that_its_faults_make_sense_for() -> None:
+    assert set(Faults.parse("binance.*=withhold").pending()) == {KLINES}
+    assert set(Faults.parse("*=withhold").pending()) == {
+        *("binance.klines", "cryptocompare.histohour", "coindesk.hours", "coinbase.candles", "kraken.ohlc"),
+        *("binance_archive.monthly", "binance_archive.daily", "binance_archive.checksum"),
+    }
+    with pytest.raises(ConfigurationError, match="do not all apply"):
+        Faults.parse("*=type99,stale:5")
 
 
 def test_json_says_the_same_as_text_and_more() -> None:
@@ -121,7 +153,9 @@ def test_json_says_the_same_as_text_and_more() -> None:
         [{"delay": None}],
         [{"headers": {"Retry-After": 3}}],
         [{"times": 0}],
-        [{"damage": "meltdown"}],
+        [{"named": ["meltdown"]}],
+        [{"named": "withhold"}],
+        [{"named": [3]}],
     ],
 )
 def test_wrong_json_is_refused(document: object) -> None:
@@ -155,7 +189,7 @@ class TestDamage:
     @pytest.fixture
     def hurt(self):
         def apply(name: str, body: bytes = BODY) -> Answer:
-            return Fault(damage=name).apply(Answer(200, body), refuse)
+            return Fault(named=(name,)).apply(Answer(200, body), refuse, NOW)
 
         return apply
 
@@ -184,15 +218,15 @@ class TestDamage:
 
 
 def test_an_error_status_speaks_with_the_vendors_body_and_keeps_what_the_fault_adds() -> None:
-    answer = parse_step("429:30").apply(Answer(200, BODY), refuse)
+    answer = parse_step("429:30").apply(Answer(200, BODY), refuse, NOW)
     assert (answer.status, answer.body, answer.headers) == (429, b"refused", {"Retry-After": "30"})
 
 
 def test_a_fault_can_replace_the_body_alone() -> None:
-    answer = Fault(body="[]").apply(Answer(200, BODY, headers={"A": "1"}), refuse)
+    answer = Fault(body="[]").apply(Answer(200, BODY, headers={"A": "1"}), refuse, NOW)
     assert (answer.status, answer.body, answer.headers) == (200, b"[]", {"A": "1"})
 
 
 def test_ok_changes_nothing() -> None:
     answer = Answer(200, BODY)
-    assert Fault().apply(answer, refuse) == answer
+    assert Fault().apply(answer, refuse, NOW) == answer
