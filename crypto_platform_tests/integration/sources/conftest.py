@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from crypto_platform.sources.http import Patience
+from crypto_platform.sources.calls import Patience
 from crypto_platform.symbols import Symbol
 
 

@@ -252,11 +252,13 @@ def test_a_wrong_key_names_its_setting(server, answer, patience, btc, client):
     assert server.asked[0].headers["Authorization"] == "Apikey k3y-n0b0dy-may-see"
 
 
-def test_a_rate_limit_in_http_200_is_waited_for_then_unavailable(server, answer, patience, waits, btc):
+def test_a_long_cooldown_in_http_200_is_kept(server, answer, patience, waits, btc):
     server.script(answer(json.loads((DATA / "cryptocompare" / "rate_limit.json").read_text())))
-    with pytest.raises(SourceUnavailableError, match="rate limit"):
-        CryptoCompare("key", server.url, patience).fetch_candles(btc, START, END)
-    assert waits == [patience.longest_wait] * 2  # it asks for 406 s
+    source = CryptoCompare("key", server.url, patience)
+    for match in ("rate limit", "left alone until"):  # it asks for 406 s
+        with pytest.raises(SourceUnavailableError, match=match):
+            source.fetch_candles(btc, START, END)
+    assert (len(server.asked), waits) == (1, [])
 
 
 def test_an_unknown_instrument_is_refused(server, answer, patience, btc):

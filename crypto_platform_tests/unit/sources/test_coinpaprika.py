@@ -64,9 +64,9 @@ def test_a_frame_without_rows_has_its_types():
 @pytest.mark.parametrize(
     ("price", "reason"),
     [
-        (0, "non_positive_price"),
-        (-1, "non_positive_price"),
-        (None, "non_positive_price"),
+        (0, "non_positive_price_usd"),
+        (-1, "non_positive_price_usd"),
+        (None, "malformed"),
         ("x", "malformed"),
         (1e999, "malformed"),
     ],
@@ -88,7 +88,7 @@ def test_a_snapshot_without_a_time_is_rejected(payload, stamp):
 
 def test_a_negative_quantity_is_rejected(payload):
     assert [r.reason for r in parse(payload("coinpaprika", "ticker_paid") | {"total_supply": -1}).rejected] == [
-        "negative_quantity"
+        "negative_total_supply"
     ]
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from crypto_platform.core.provenance import Provenance
 from crypto_platform.errors import MalformedResponseError, SourceRefusedError
 from crypto_platform.sources import indices
-from crypto_platform.sources.http import RetryableError
+from crypto_platform.sources.calls import RetryableError
 from crypto_platform.sources.indices import (
     PAGE,
     STEP,
@@ -20,6 +20,7 @@ from crypto_platform.sources.indices import (
     parse_hours,
 )
 from crypto_platform.sources.rows import Page
+from crypto_platform.sources.transport import Told
 from crypto_platform.symbols import Symbol
 
 BTC = Symbol("BTC", "Bitcoin", None, "BTC", default=True)
@@ -122,7 +123,7 @@ class Scripted(indices._IndexCandles):
                 page.parsed.append((hour * STEP, *values, 11.0, math.nan))
                 page.raw.append({"time": hour})
                 self.given.append(hour)
-        return page, Provenance.SIMULATED
+        return page, Told(Provenance.SIMULATED, None)
 
 
 def at(hour: int) -> datetime:
@@ -175,5 +176,5 @@ def test_an_answer_that_ignores_the_upper_bound_is_malformed():
 def test_flat_hours_without_volume_are_kept():
     page = Page([(480_000 * STEP, 10.0, 10.0, 10.0, 10.0, 0.0, 0.0, math.nan)], [{}], [])
     source = Scripted(0)
-    source._ask = lambda *_: (page, Provenance.LIVE)
+    source._ask = lambda *_: (page, Told(Provenance.LIVE, None))
     assert len(source.fetch_candles(BTC, at(480_000), at(480_001)).rows) == 1
