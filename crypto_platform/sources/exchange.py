@@ -205,8 +205,7 @@ class ExchangeCandles:
             return self._malformed(f"unreadably: {error.__cause__}")
         if isinstance(error.__cause__, requests.exceptions.SSLError):  # of which ccxt makes a refusal
             return RetryableError("SSLError")
-        base = self._base_url
-        words = str(error).replace(base, without_credentials(base)) if base else str(error)
+        words = " ".join(word for word in str(error).split() if "://" not in word)  # ccxt's own quote the address
         # A refusal for who or where we are is one of all symbols.
         kind = RefusesAllError if isinstance(error, self._ccxt.AuthenticationError) else SourceRefusedError
         return kind(

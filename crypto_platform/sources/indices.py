@@ -151,14 +151,15 @@ class _IndexCandles:
             if not listed and not page.malformed:
                 break
             gathered.add(Page([page.parsed[i] for i in listed], [page.raw[i] for i in listed], page.malformed))
-            # Hours are contiguous by contract, so a page without a readable row still ends where it should.
-            oldest = min((row[0] for row in page.parsed), default=upper - (n_rows - 1) * STEP)
+            # Hours are contiguous by contract, so a page without a readable row still ends where it should, and one
+            # row of an absurd time does not end the backfill.
+            earliest = upper - n_rows * STEP  # CryptoCompare gives one more than it is asked for
+            oldest = min((row[0] for row in page.parsed if row[0] >= earliest), default=earliest + STEP)
             if oldest > upper:
                 raise MalformedResponseError(
                     f"{self.name} answered {symbol.name} with hours after the one asked for; older ones cannot be read"
                 )
-            # One row of an absurd time must not end the backfill: no page reaches further back than a row before it.
-            upper = max(int(oldest), upper - n_rows * STEP) - STEP
+            upper = int(oldest) - STEP
         return candles_from(
             gathered,
             symbol=symbol.name,

@@ -1,15 +1,20 @@
 """Transport: one retry layer, an end in bytes and time, no redirects, and keys that nobody sees."""
 
+import contextlib
 import gzip
 import json
 import logging
+import shutil
 import socket
+import ssl
+import subprocess
 import threading
 import traceback
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
+import requests
 
 from crypto_platform.core.provenance import Provenance
 from crypto_platform.errors import MalformedResponseError, SourceRefusedError, SourceUnavailableError
@@ -50,6 +55,27 @@ def test_an_answer_is_its_json(client, server, answer):
 def test_provenance_comes_from_the_header(client, server, answer, said, meant):
     server.script(answer({}, headers={"x-market-data": said}))
     assert client.get_json("/x")[1].provenance is meant
+
+
+@pytest.mark.parametrize(
+    ("said", "clock"),
+    [
+        ("Sun, 01 Mar 2026 12:00:07 GMT", datetime(2026, 3, 1, 12, 0, 7, tzinfo=UTC)),
+        ("Sun, 01 Mar 2026 14:00:07 +0200", datetime(2026, 3, 1, 12, 0, 7, tzinfo=UTC)),
+        ("Sun, 01 Mar 2026 12:00:07 -0000", None),
+        ("2026-03-01T12:00:07Z", None),
+        ("Sun, 99 Mar 2026 12:00:07 GMT", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_the_vendors_clock_is_its_date_header(said, clock):
+    assert transport.clock_from({} if said is None else {"dATE": said}) == clock
+
+
+def test_an_answer_tells_the_vendors_clock(client, server, answer):
+    server.script(answer({}))
+    assert abs(client.get_json("/x")[1].clock - datetime.now(UTC)) < timedelta(minutes=5)
 
 
 def test_an_unknown_provenance_is_not_taken_for_live(client, server, answer):
@@ -150,6 +176,28 @@ def test_one_attempt_means_no_retry(server, answer, waits):
     with pytest.raises(SourceUnavailableError):
         client.get_json("/x")
     assert (len(server.asked), waits) == (1, [])
+
+
+@pytest.mark.parametrize("status", [401, 402, 403, 451])
+def test_a_refusal_of_everything_is_believed_for_a_minute(client, server, answer, status, monkeypatch):
+    """A wrong key costs a run one request, not one a symbol; who mends it need not wait: it is the client's memory."""
+    server.script(answer({"error": "no"}, status))
+    for path in ("/x", "/y", "/z"):
+        with pytest.raises(SourceRefusedError, match=f"vendor said {status}.*THE_KEY"):
+            client.get_json(path)
+    assert len(server.asked) == 1
+    now = calls.time.monotonic()
+    monkeypatch.setattr(calls.time, "monotonic", lambda: now + calls.REFUSED_FOR)
+    server.script(answer({"a": 1}))
+    assert client.get_json("/x")[0] == {"a": 1}
+
+
+@pytest.mark.parametrize("status", [400, 404])
+def test_a_refusal_of_one_thing_is_not_one_of_the_next(client, server, answer, status):
+    server.answer = lambda asked: answer({}, status) if asked.path == "/x" else answer({"a": 1})
+    with pytest.raises(SourceRefusedError):
+        client.get_json("/x")
+    assert client.get_json("/y")[0] == {"a": 1}
 
 
 @pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 451])
@@ -330,3 +378,48 @@ def test_a_password_in_the_address_is_not_shown(patience):
         client.get_json("/x")
     assert "s3cret" not in str(caught.value)
     assert "127.0.0.1:1/data/x" in str(caught.value)
+
+
+@pytest.mark.parametrize("given", [True, False, None])
+def test_certificates_are_always_checked(monkeypatch, given):
+    """Neither a caller nor a session can switch it off; only whose word to trust can be set."""
+    seen = []
+
+    def send(self, request, **kwargs):
+        seen.append(kwargs["verify"])
+        raise requests.ConnectionError
+
+    monkeypatch.setattr(requests.adapters.HTTPAdapter, "send", send)
+    session = transport.BoundedSession(1.0)
+    session.verify = False
+    with pytest.raises(requests.ConnectionError):
+        session.get("https://vendor.example", verify=given)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/their/own.pem")
+    with pytest.raises(requests.ConnectionError):
+        transport.BoundedSession(1.0).get("https://vendor.example", verify=given)
+    assert all(seen)
+
+
+def test_a_certificate_nobody_vouches_for_is_refused(tmp_path, patience):
+    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    options = "-x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=127.0.0.1 -addext subjectAltName=IP:127.0.0.1"
+    command = ["openssl", "req", *options.split(), "-keyout", key, "-out", certificate]
+    made = shutil.which("openssl") and subprocess.run(command, capture_output=True, check=False)
+    if not made or made.returncode:
+        pytest.skip("no openssl that makes a certificate: TLS is not tried over a socket")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    with socket.create_server(("127.0.0.1", 0)) as plain, context.wrap_socket(plain, server_side=True) as listening:
+        listening.settimeout(10)
+        hello = threading.Thread(target=lambda: [accept_and_fail(listening) for _ in range(patience.attempts)])
+        hello.start()
+        url = f"https://127.0.0.1:{listening.getsockname()[1]}"
+        client = HttpClient(provider="vendor", base_url=url, url_setting="THE_URL", patience=patience)
+        with pytest.raises(SourceUnavailableError, match="SSLError"):
+            client.get_json("/x")
+        hello.join()
+
+
+def accept_and_fail(listening: ssl.SSLSocket) -> None:
+    with contextlib.suppress(OSError):
+        listening.accept()

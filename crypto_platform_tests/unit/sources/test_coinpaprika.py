@@ -1,6 +1,7 @@
 """CoinPaprika: a snapshot is what the vendor says, and NaN where it says nothing."""
 
 import math
+from datetime import datetime, timedelta
 
 import pandas as pd
 import pytest
@@ -103,3 +104,20 @@ def test_one_bad_ticker_does_not_cost_the_others(payload):
     result = parse(payload("coinpaprika", "ticker_paid") | {"quotes": {}}, payload("coinpaprika", "ticker_free_plan"))
     assert result.rows["symbol"].tolist() == ["OMG"]
     assert len(result.rejected) == 1
+
+
+def test_a_snapshot_ahead_of_the_vendors_clock_is_of_the_future(payload):
+    ticker = payload("coinpaprika", "ticker_paid")
+    taken = datetime.fromisoformat(ticker["last_updated"])
+    for ahead, reasons in ((timedelta(minutes=4), []), (timedelta(minutes=6), ["future"])):
+        result = parse_tickers([ticker], WANTED, Provenance.LIVE, taken - ahead)
+        assert [r.reason for r in result.rejected] == reasons
+        assert len(result.rows) == 1 - len(reasons)
+        assert result.clock == taken - ahead
+
+
+def test_an_unsound_snapshot_does_not_push_out_a_sound_one(payload):
+    ticker = payload("coinpaprika", "ticker_paid")
+    result = parse(ticker | {"total_supply": -1}, ticker)
+    assert result.rows["total_supply"].tolist() == [19426512]
+    assert [r.reason for r in result.rejected] == ["negative_total_supply"]

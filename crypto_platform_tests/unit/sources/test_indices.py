@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from crypto_platform.core.provenance import Provenance
 from crypto_platform.errors import MalformedResponseError, SourceRefusedError
 from crypto_platform.sources import indices
-from crypto_platform.sources.calls import RetryableError
+from crypto_platform.sources.calls import RefusesAllError, RetryableError
 from crypto_platform.sources.indices import (
     PAGE,
     STEP,
@@ -73,6 +73,31 @@ def test_a_rate_limit_in_http_200_may_pass_after_its_cooldown(payload):
     with pytest.raises(RetryableError) as caught:
         check_histohour(payload("cryptocompare", "rate_limit"))
     assert caught.value.retry_after == 406
+
+
+@pytest.mark.parametrize(
+    ("cooldown", "seconds"),
+    [(7, 7), (7.5, 7.5), ("7", 7), ("7.5", 7.5), (0, None), (-1, None), (None, None), ("soon", None), (True, None)],
+)
+def test_a_cooldown_comes_in_any_form(payload, cooldown, seconds):
+    with pytest.raises(RetryableError) as caught:
+        check_histohour(payload("cryptocompare", "rate_limit") | {"Cooldown": cooldown})
+    assert caught.value.retry_after == seconds
+
+
+@pytest.mark.parametrize(
+    "error",
+    [{"type": 99, "message": "over your rate limit"}, {"type": 2, "http_status_code": 429}, {"http_status_code": 503}],
+)
+def test_an_error_object_of_http_200_may_pass(error):
+    with pytest.raises(RetryableError):
+        check_hours({"Data": {}, "Err": error})
+
+
+@pytest.mark.parametrize("status", [401, 402, 403])
+def test_an_error_object_may_refuse_the_key(status):
+    with pytest.raises(RefusesAllError, match="CRYPTO_PLATFORM_COINDESK_API_KEY"):
+        check_hours({"Data": {}, "Err": {"type": 2, "message": "API key required", "http_status_code": status}})
 
 
 def test_an_unknown_market_is_refused_in_the_vendors_words(payload):
@@ -163,6 +188,21 @@ def test_a_zero_within_history_does_not_end_the_backfill():
     source._ask = with_a_glitch
     result = source.fetch_candles(BTC, at(480_000), at(480_000 + 2 * PAGE))
     assert len(result.rows) == 2 * PAGE - 2
+
+
+@pytest.mark.parametrize("hour", [0, 1, 470_000])
+def test_a_row_of_an_absurd_time_does_not_end_the_backfill(hour):
+    source = Scripted(listing=0)
+    whole = source._ask
+
+    def with_a_glitch(symbol, upper, n_rows):
+        page, told = whole(symbol, upper, n_rows)
+        page.parsed[3] = (hour * STEP, *page.parsed[3][1:])
+        return page, told
+
+    source._ask = with_a_glitch
+    result = source.fetch_candles(BTC, at(480_000), at(480_000 + 3 * PAGE))
+    assert len(result.rows) == 3 * PAGE - 3
 
 
 def test_an_answer_that_ignores_the_upper_bound_is_malformed():
