@@ -11,7 +11,9 @@ import pytest
 from sqlalchemy import select
 
 from crypto_platform.core.politeness import FAILURES, LONGEST_QUEUE, PROBE, Health, Limits
+from crypto_platform.defs.resources import Platform
 from crypto_platform.errors import SourceRefusedError, SourceUnavailableError
+from crypto_platform.settings import load
 from crypto_platform.sources.calls import Patience
 from crypto_platform.sources.gate import Gate, LocalStates, VendorStates
 from crypto_platform.sources.http import HttpClient
@@ -330,3 +332,18 @@ def test_processes_together_leave_a_dead_vendor_alone(server, answer, store_url,
     asking = [processes.submit(ask, store_url, server.url, 25, 0.0) for _ in range(4)]
     assert [future.result() for future in asking] == [0] * 4
     assert FAILURES <= len(server.asked) <= FAILURES + 3
+
+
+def test_the_clients_of_two_processes_of_the_platform_share_the_stores_states(tmp_path):
+    """A `Platform` is what a process has: its clients pass one gate, and the gate is the store's."""
+    settings = load(home=tmp_path, symbols="BTC")
+    platforms = Platform(settings), Platform(settings)
+    try:
+        clients = [*platforms[0].candle_sources, platforms[0].snapshot_source, platforms[0].sentiment_source]
+        callers = [getattr(client, "_http", client)._caller for client in clients]
+        assert {id(caller._gate) for caller in callers} == {id(platforms[0].gate)}
+        fail(platforms[0].gate, FAILURES)
+        assert is_open(platforms[1].gate)
+    finally:
+        for platform in platforms:
+            platform.close()
