@@ -137,8 +137,7 @@ class ExchangeCandles:
         """See `sources.base.CandleSource`. An exchange that keeps less history (Kraken: 720 h) gives what it has."""
         gathered = Page()
         told = Told(Provenance.LIVE, None)
-        # Coinbase takes no end, and so no beginning, where the beginning lies between two hours.
-        since, end_ms = -(-int(start.timestamp() * 1000) // STEP_MS) * STEP_MS, int(end.timestamp() * 1000)
+        since, end_ms = int(start.timestamp() * 1000), int(end.timestamp() * 1000)
         while since < end_ms:
             page, since, told = self._page(symbol, since, end_ms - 1)
             gathered.add(page)

@@ -258,7 +258,7 @@ def test_krakens_errors_of_http_200_are_errors(server, answer, patience, btc, sa
 
 
 def test_coinbase_is_always_told_where_to_begin_and_where_to_end(server, answer, patience, btc):
-    """Of a beginning between two hours ccxt would make a page of 301, which Coinbase refuses."""
+    """Of one without the other Coinbase takes no notice; ccxt gives both only for some beginnings."""
     market = Market(FIRST)
     server.answer = coinbase_answers(market, answer)
     source = ExchangeCandles("coinbase", server.url, patience=patience)

@@ -3,8 +3,9 @@
 import logging
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from time import time
+from time import sleep, time
 from typing import Any
 
 import pytest
@@ -194,6 +195,16 @@ def test_of_many_threads_one_is_the_probe(states, now):
     assert answers.count(None) == 23
 
 
+def test_no_failure_is_lost_among_threads(states):
+    def fail_slowly(held: Health) -> Health:
+        sleep(0.002)  # time for another to read what is about to change
+        return replace(held, failures=held.failures + 1)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: states.change_health("v", fail_slowly), range(24)))
+    assert states.health("v").failures == 24
+
+
 def test_a_failed_probe_doubles_the_pause(gate, now):
     fail(gate, FAILURES)
     for pause in (60, 120, 240):
@@ -249,6 +260,7 @@ def test_a_dead_vendor_is_asked_five_times_then_once_a_pause(server, answer, sta
         with pytest.raises(SourceUnavailableError):
             client.get_json("/x")
     assert len(server.asked) == FAILURES * 3 + 1  # the probe asks once
+    assert states.health("v").failures == FAILURES + 1
 
 
 @pytest.mark.parametrize("status", [400, 404])
