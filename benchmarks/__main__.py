@@ -1,4 +1,4 @@
-"""`python -m benchmarks [--quick]`: the hourly tick beside a row-by-row baseline."""
+"""`python -m benchmarks [--quick]`: the hourly tick beside a row-by-row baseline, and the pace of requests."""
 
 import argparse
 import tempfile
@@ -7,7 +7,7 @@ from statistics import median
 
 from threadpoolctl import threadpool_limits
 
-from benchmarks import baseline, tick
+from benchmarks import baseline, politeness, tick
 from benchmarks.world import NOW, WHOLE, draw
 from crypto_platform.core.estimators import ModelParameters
 from crypto_platform.core.hours import HOUR
@@ -86,7 +86,9 @@ def main() -> None:
         print(f"{n} symbols: {days} days of candles held, hours measured in turns: {ticks}.")
         if n > 50:
             print(f"  Its baseline was measured on {BASELINE_SYMBOLS} symbols and scaled linearly.")
-    print("Left out on both sides: HTTP, process start and imports, training, Dagster. Read ratios, not seconds.")
+    with tempfile.TemporaryDirectory() as folder:
+        print(politeness.report(politeness.measure(Path(folder))))
+    print("The tick leaves out on both sides: HTTP, start and imports, training, Dagster. Read ratios, not seconds.")
 
 
 if __name__ == "__main__":

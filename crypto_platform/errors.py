@@ -42,8 +42,12 @@ class SourceRefusedError(SourceError):
     """The provider said no (key, plan, quota, unknown id): retrying cannot help."""
 
 
-class KeyRefusedError(SourceRefusedError):
-    """A key that was given is wrong, or its plan or quota does not allow this: no other symbol would fare better."""
+class RefusesAllError(SourceRefusedError):
+    """The provider would refuse whatever else it is asked, too: the key, the plan, the place."""
+
+
+class KeyRefusedError(RefusesAllError):
+    """A key that was given is wrong, or its plan or quota does not allow this."""
 
 
 class MalformedResponseError(SourceError):

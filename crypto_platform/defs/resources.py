@@ -11,7 +11,9 @@ from crypto_platform.core.retraining import ClassicRules
 from crypto_platform.settings import Settings
 from crypto_platform.sources import catalog
 from crypto_platform.sources.base import CandleSource, SentimentSource, SnapshotSource
+from crypto_platform.sources.gate import Gate
 from crypto_platform.storage.artifacts import ArtifactStore
+from crypto_platform.storage.vendors import StoredStates
 from crypto_platform.storage.warehouse import Warehouse
 
 AS_OF_TAG = "crypto_platform/as_of"  # of a run: the moment it stands for
@@ -74,19 +76,24 @@ class Platform:
         return ArtifactStore(self.settings.artifacts_folder)
 
     @cached_property
+    def gate(self) -> Gate:
+        """What all requests to the vendors pass; its states are the store's, so all processes keep to one pace."""
+        return Gate(StoredStates(self.store))
+
+    @cached_property
     def candle_sources(self) -> Sequence[CandleSource]:
         """Usable candle sources in order of preference."""
-        return catalog.candle_sources(self.settings.sources)
+        return catalog.candle_sources(self.settings.sources, self.gate)
 
     @cached_property
     def snapshot_source(self) -> SnapshotSource:
         """Where market snapshots come from."""
-        return catalog.snapshot_source(self.settings.sources)
+        return catalog.snapshot_source(self.settings.sources, self.gate)
 
     @cached_property
     def sentiment_source(self) -> SentimentSource:
         """Where the fear and greed index comes from."""
-        return catalog.sentiment_source(self.settings.sources)
+        return catalog.sentiment_source(self.settings.sources, self.gate)
 
     @property
     def parameters(self) -> ModelParameters:

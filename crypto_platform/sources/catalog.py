@@ -1,18 +1,23 @@
 """All sources by name, built from plain configuration."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Final
 
 from pydantic import SecretStr
 
+from crypto_platform.core.politeness import Limits
 from crypto_platform.errors import ConfigurationError
 from crypto_platform.sources.base import CandleSource, SentimentSource, SnapshotSource
+from crypto_platform.sources.calls import Patience
 from crypto_platform.sources.coinpaprika import DEFAULT_URL as COINPAPRIKA_URL
+from crypto_platform.sources.coinpaprika import NAME as COINPAPRIKA
 from crypto_platform.sources.coinpaprika import CoinPaprika
 from crypto_platform.sources.exchange import BINANCE, BINANCE_URL, BinanceCandles, ExchangeCandles
 from crypto_platform.sources.fear_greed import DEFAULT_URL as FEAR_GREED_URL
+from crypto_platform.sources.fear_greed import NAME as FEAR_GREED
 from crypto_platform.sources.fear_greed import FearGreed
-from crypto_platform.sources.http import Patience
+from crypto_platform.sources.gate import Gate
 from crypto_platform.sources.indices import (
     COINDESK,
     COINDESK_URL,
@@ -29,6 +34,7 @@ __all__ = [
     "CRYPTOCOMPARE_URL",
     "DEFAULT_ORDER",
     "FEAR_GREED_URL",
+    "LIMITS",
     "SourceConfig",
     "candle_sources",
     "passed_over",
@@ -38,6 +44,17 @@ __all__ = [
 
 DEFAULT_ORDER: Final = (CRYPTOCOMPARE, COINDESK, BINANCE, "coinbase", "kraken")
 DEADLINE_FACTOR: Final = 3  # a whole answer may take so many times the longest silence within it
+TOTAL_FACTOR: Final = 6  # a call, retries and waits included: a second answer as slow as the first still fits
+
+# What is not here keeps to ccxt's own pace of the exchange.
+LIMITS: Final[Mapping[str, Limits]] = {
+    # Clients report 10 or 20 requests/s and none is documented: more than 5 is unsafe. The free plan has 20,000 calls.
+    COINPAPRIKA: Limits(spacing=0.2, monthly=20_000),
+    # Of a paid plan (50/s, 2,000/min, 100,000/h in the vendor's example) a fifth, with room for others of one key.
+    CRYPTOCOMPARE: Limits(spacing=0.2),
+    COINDESK: Limits(spacing=0.2),
+    FEAR_GREED: Limits(spacing=1.0),  # 60/min, documented
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +91,12 @@ class SourceConfig:
     @property
     def patience(self) -> Patience:
         """How long the clients try."""
-        return Patience(timeout=self.timeout, deadline=DEADLINE_FACTOR * self.timeout, attempts=self.attempts)
+        return Patience(
+            timeout=self.timeout,
+            deadline=DEADLINE_FACTOR * self.timeout,
+            total=TOTAL_FACTOR * self.timeout,
+            attempts=self.attempts,
+        )
 
 
 def passed_over(config: SourceConfig) -> dict[str, str]:
@@ -86,8 +108,8 @@ def passed_over(config: SourceConfig) -> dict[str, str]:
     return {name: f"needs {keys[name][1]}" for name in config.order if name in keys and keys[name][0] is None}
 
 
-def candle_sources(config: SourceConfig) -> tuple[CandleSource, ...]:
-    """Usable candle sources in order of preference.
+def candle_sources(config: SourceConfig, gate: Gate | None = None) -> tuple[CandleSource, ...]:
+    """Usable candle sources in order of preference, behind one gate (of this process without `gate`).
 
     Raises
     ------
@@ -101,29 +123,35 @@ def candle_sources(config: SourceConfig) -> tuple[CandleSource, ...]:
         raise ConfigurationError(
             f"no candle source is usable ({missing}): add binance to CRYPTO_PLATFORM_OHLCV_SOURCES"
         )
-    return tuple(_candle_source(name, config) for name in names)
+    gate = gate or Gate()
+    return tuple(_candle_source(name, config, gate) for name in names)
 
 
-def _candle_source(name: str, config: SourceConfig) -> CandleSource:
+def _candle_source(name: str, config: SourceConfig, gate: Gate) -> CandleSource:
+    limits, patience = LIMITS.get(name), config.patience
     if name == CRYPTOCOMPARE:
         assert config.cryptocompare_api_key is not None
-        return CryptoCompare(config.cryptocompare_api_key.get_secret_value(), config.cryptocompare_url, config.patience)
+        key = config.cryptocompare_api_key.get_secret_value()
+        return CryptoCompare(key, config.cryptocompare_url, patience, limits=limits, gate=gate)
     if name == COINDESK:
         assert config.coindesk_api_key is not None
-        return CoinDesk(config.coindesk_api_key.get_secret_value(), config.coindesk_url, config.patience)
+        key = config.coindesk_api_key.get_secret_value()
+        return CoinDesk(key, config.coindesk_url, patience, limits=limits, gate=gate)
     if name == BINANCE:
-        return BinanceCandles(config.binance_url, config.patience)
+        return BinanceCandles(config.binance_url, patience, limits=limits, gate=gate)
     urls = {"coinbase": config.coinbase_url, "kraken": config.kraken_url}
     setting = f"CRYPTO_PLATFORM_{name.upper()}_URL" if name in urls else ""
-    return ExchangeCandles(name, urls.get(name), setting, config.patience)
+    return ExchangeCandles(name, urls.get(name), setting, patience, limits=limits, gate=gate)
 
 
-def snapshot_source(config: SourceConfig) -> SnapshotSource:
-    """The source of market snapshots."""
+def snapshot_source(config: SourceConfig, gate: Gate | None = None) -> SnapshotSource:
+    """The source of market snapshots. The quota is the free plan's: what a key's plan allows its vendor says."""
     key = config.coinpaprika_api_key
-    return CoinPaprika(config.coinpaprika_url, key.get_secret_value() if key else None, config.patience)
+    limits = replace(LIMITS[COINPAPRIKA], monthly=None) if key else LIMITS[COINPAPRIKA]
+    secret = key.get_secret_value() if key else None
+    return CoinPaprika(config.coinpaprika_url, secret, config.patience, limits=limits, gate=gate)
 
 
-def sentiment_source(config: SourceConfig) -> SentimentSource:
+def sentiment_source(config: SourceConfig, gate: Gate | None = None) -> SentimentSource:
     """The source of the fear and greed index."""
-    return FearGreed(config.fear_greed_url, config.patience)
+    return FearGreed(config.fear_greed_url, config.patience, limits=LIMITS[FEAR_GREED], gate=gate)

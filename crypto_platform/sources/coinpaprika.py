@@ -1,5 +1,6 @@
 """CoinPaprika: market snapshots."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -8,13 +9,18 @@ from typing import Any, Final
 import pandas as pd
 
 from crypto_platform.core.bars import TIMESTAMP_DTYPE
+from crypto_platform.core.politeness import Limits
 from crypto_platform.core.provenance import Provenance, source_label
 from crypto_platform.errors import MalformedResponseError
 from crypto_platform.sources.base import SNAPSHOT_COLUMNS, Fetched, Rejected
-from crypto_platform.sources.http import HttpClient, NotFoundError, Patience
-from crypto_platform.sources.rows import DUPLICATE, MALFORMED, number, payload_text
+from crypto_platform.sources.calls import Patience
+from crypto_platform.sources.gate import Gate
+from crypto_platform.sources.http import HttpClient, NotFoundError
+from crypto_platform.sources.rows import AHEAD, DUPLICATE, FUTURE, MALFORMED, epoch_seconds, number, payload_text
+from crypto_platform.sources.transport import Told
 from crypto_platform.symbols import Symbol
 from crypto_platform.tables import market_data
+from crypto_platform.tables.render.frames import broken_rules
 
 NAME: Final = "coinpaprika"
 DEFAULT_URL: Final = "https://api.coinpaprika.com/v1"
@@ -36,13 +42,23 @@ class CoinPaprika:
 
     name = NAME
 
-    def __init__(self, base_url: str = DEFAULT_URL, key: str | None = None, patience: Patience | None = None) -> None:
+    def __init__(
+        self,
+        base_url: str = DEFAULT_URL,
+        key: str | None = None,
+        patience: Patience | None = None,
+        *,
+        limits: Limits | None = None,
+        gate: Gate | None = None,
+    ) -> None:
         self._http = HttpClient(
             provider=NAME,
             base_url=base_url,
             url_setting="CRYPTO_PLATFORM_COINPAPRIKA_URL",
             key_setting="CRYPTO_PLATFORM_COINPAPRIKA_API_KEY",
             key=key,
+            limits=limits,
+            gate=gate,
             patience=patience,
         )
 
@@ -50,33 +66,33 @@ class CoinPaprika:
         """See `sources.base.SnapshotSource`. A symbol without a coin id is left out, one with a wrong id rejected."""
         wanted = {symbol.coinpaprika: symbol.name for symbol in symbols if symbol.coinpaprika}
         if len(wanted) >= BATCH_FROM:
-            listed, provenance = self._all_tickers()
-            return parse_tickers(listed, wanted, provenance)
-        provenance = Provenance.LIVE
+            listed, told = self._all_tickers()
+            return parse_tickers(listed, wanted, told.provenance, told.clock)
+        told = Told(Provenance.LIVE, None)
         tickers: list[Any] = []
         unknown: list[Rejected] = []
         for coin, name in wanted.items():
             try:
-                ticker, provenance = self._http.get_json(f"/tickers/{coin}")
+                ticker, told = self._http.get_json(f"/tickers/{coin}")
                 tickers.append(ticker)
             except NotFoundError as error:  # one wrong id must not cost the other symbols their snapshot
                 if error.payload is None:  # no word of CoinPaprika: the address is wrong, not the coin
                     raise
-                provenance = error.provenance
-                label = source_label(NAME, provenance)
+                told = error.told
+                label = source_label(NAME, told.provenance)
                 unknown.append(Rejected(label, market_data.name, name, "unknown_coin", payload_text({"id": coin})))
-        fetched = parse_tickers(tickers, wanted, provenance)
+        fetched = parse_tickers(tickers, wanted, told.provenance, told.clock)
         return replace(fetched, rejected=(*fetched.rejected, *unknown))
 
     def fetch_coins(self) -> tuple[Coin, ...]:
         """Every coin it lists: 2,000 on the free plan."""
         return parse_coins(self._all_tickers()[0])
 
-    def _all_tickers(self) -> tuple[list[Any], Provenance]:
-        payload, provenance = self._http.get_json("/tickers")
+    def _all_tickers(self) -> tuple[list[Any], Told]:
+        payload, told = self._http.get_json("/tickers")
         if not isinstance(payload, list):
             raise MalformedResponseError(f"{NAME} answered /tickers with {type(payload).__name__}, not a list")
-        return payload, provenance
+        return payload, told
 
 
 def parse_coins(tickers: Sequence[Any]) -> tuple[Coin, ...]:
@@ -90,7 +106,9 @@ def parse_coins(tickers: Sequence[Any]) -> tuple[Coin, ...]:
     return tuple(sorted(coins, key=lambda coin: (coin.rank is None, coin.rank or 0)))
 
 
-def parse_tickers(tickers: Sequence[Any], wanted: Mapping[str, str], provenance: Provenance) -> Fetched:
+def parse_tickers(
+    tickers: Sequence[Any], wanted: Mapping[str, str], provenance: Provenance, clock: datetime | None = None
+) -> Fetched:
     """Snapshots of the wanted coins.
 
     Parameters
@@ -100,44 +118,42 @@ def parse_tickers(tickers: Sequence[Any], wanted: Mapping[str, str], provenance:
     wanted : mapping of str to str
         Coin id to symbol name; other coins are left out.
     provenance : Provenance
+    clock : datetime, optional
+        The vendor's own time: a snapshot of more than five minutes later is ``future``.
 
     Returns
     -------
     Fetched
-        Rows of `SNAPSHOT_COLUMNS`; NaN where the vendor gives null, an empty text, or no such field (the free plan
-        has no circulating supply). A ticker without a readable positive price or time is rejected.
+        Rows of `SNAPSHOT_COLUMNS`, the first sound one of each coin; NaN where the vendor gives null, an empty text,
+        or no such field (the free plan has no circulating supply). A ticker without a readable price or time is
+        rejected, and one that breaks a rule of `market_data`.
     """
-    rows: dict[str, dict[str, Any]] = {}
-    rejected: list[Rejected] = []
     label = source_label(NAME, provenance)
+    read: list[tuple[Any, dict[str, Any]]] = []
+    rejected: list[Rejected] = []
+
+    def reject(symbol: str, reason: str, ticker: Any) -> None:
+        rejected.append(Rejected(label, market_data.name, symbol, reason, payload_text(ticker)))
+
     for ticker in tickers:
         coin = ticker.get("id") if isinstance(ticker, dict) else None
         if not isinstance(coin, str) or coin not in wanted:
             continue
-        symbol = wanted[coin]
         try:
-            row = _snapshot(symbol, ticker)
-            reason = _broken_rule(row)
-        except (LookupError, TypeError, ValueError, OverflowError):
-            reason = MALFORMED
-        if not reason and symbol in rows:
-            reason = DUPLICATE
-        if reason:
-            rejected.append(Rejected(label, market_data.name, symbol, reason, payload_text(ticker)))
-        else:
-            rows[symbol] = row
-    frame = pd.DataFrame(list(rows.values()), columns=list(SNAPSHOT_COLUMNS))
+            read.append((ticker, _snapshot(wanted[coin], ticker)))
+        except (AttributeError, LookupError, TypeError, ValueError, OverflowError):
+            reject(wanted[coin], MALFORMED, ticker)
+    frame = pd.DataFrame([row for _, row in read], columns=list(SNAPSHOT_COLUMNS))
     frame["timestamp"] = pd.to_datetime(frame["timestamp"], utc=True).astype(TIMESTAMP_DTYPE)
     frame = frame.astype(dict.fromkeys(SNAPSHOT_COLUMNS[2:], float))
-    return Fetched(frame, NAME, provenance, tuple(rejected))
-
-
-def _broken_rule(row: Mapping[str, Any]) -> str:
-    """Rule that a snapshot breaks, or an empty text."""
-    if not row["price_usd"] > 0:
-        return "non_positive_price"
-    negative = any(row[name] < 0 for name in ("market_cap", "total_volume", "circulating_supply", "total_supply"))
-    return "negative_quantity" if negative else ""
+    reasons = broken_rules(market_data, frame)
+    if clock:
+        reasons[(frame["timestamp"] > clock + AHEAD).to_numpy()] = FUTURE
+    reasons[(frame["symbol"].where(reasons == "").duplicated() & (reasons == "")).to_numpy()] = DUPLICATE
+    for (ticker, row), reason in zip(read, reasons, strict=True):
+        if reason:
+            reject(row["symbol"], reason, ticker)
+    return Fetched(frame[reasons == ""].reset_index(drop=True), NAME, provenance, tuple(rejected), clock)
 
 
 def _instant(value: str) -> datetime:
@@ -145,7 +161,16 @@ def _instant(value: str) -> datetime:
     read = datetime.fromisoformat(value)
     if read.tzinfo is None:
         raise ValueError(f"{value!r} has no time zone")
+    epoch_seconds(read.timestamp())  # refuses years that no snapshot is of
     return read.astimezone(UTC)
+
+
+def _price(value: Any) -> float:
+    """A price that must be there: the table would take a NULL."""
+    price = number(value)
+    if math.isnan(price):
+        raise ValueError("no price")
+    return price
 
 
 def _snapshot(symbol: str, ticker: Mapping[str, Any]) -> dict[str, Any]:
@@ -153,7 +178,7 @@ def _snapshot(symbol: str, ticker: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "symbol": symbol,
         "timestamp": _instant(ticker["last_updated"]),
-        "price_usd": number(usd["price"]),
+        "price_usd": _price(usd["price"]),
         "market_cap": number(usd.get("market_cap")),
         "total_volume": number(usd.get("volume_24h")),
         "price_change_24h": number(usd.get("percent_change_24h")),

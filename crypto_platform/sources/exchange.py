@@ -4,31 +4,34 @@ ccxt is imported when a client is built: it takes a third of a second, for one e
 """
 
 import math
-import time
 from collections.abc import Callable
 from datetime import datetime
-from ipaddress import ip_address
 from threading import Lock, local
 from typing import Any, Final
-from urllib.parse import urlsplit
+
+import requests
 
 from crypto_platform.core.hours import HOUR
+from crypto_platform.core.politeness import Limits
 from crypto_platform.core.provenance import Provenance
 from crypto_platform.errors import (
     ConfigurationError,
     MalformedResponseError,
+    RefusesAllError,
     SourceError,
     SourceRefusedError,
-    SourceUnavailableError,
 )
 from crypto_platform.sources.base import Fetched
-from crypto_platform.sources.http import QUOTED, Patience
+from crypto_platform.sources.calls import Caller, Patience, RetryableError
+from crypto_platform.sources.gate import Gate
+from crypto_platform.sources.http import QUOTED
 from crypto_platform.sources.rows import Page, Parsed, candles_from, epoch_seconds, number, read_rows
 from crypto_platform.sources.transport import (
     BoundedSession,
+    Told,
     UnreadableError,
-    provenance_from,
     retry_after,
+    told_by,
     without_credentials,
 )
 from crypto_platform.symbols import Symbol
@@ -65,23 +68,6 @@ def parse_unified(rows: Any) -> Page:
     return read_rows(rows, read)
 
 
-class _Throttle:
-    """Spaces the requests of all threads as the exchange asks; stands in for ccxt's own, which knows one thread."""
-
-    def __init__(self) -> None:
-        self._lock = Lock()
-        self._free_at = 0.0
-
-    def wait(self, seconds: float) -> None:
-        """Take the next slot, `seconds` long."""
-        with self._lock:
-            now = time.monotonic()
-            at = max(now, self._free_at)
-            self._free_at = at + seconds
-        if at > now:
-            time.sleep(at - now)
-
-
 class ExchangeCandles:
     """Hourly candles of one exchange.
 
@@ -93,7 +79,10 @@ class ExchangeCandles:
         Stands in for the exchange's own host.
     url_setting : str
         Setting that holds it, for messages.
-    patience : Patience
+    limits : Limits, optional
+        Stand in for the exchange's own pace, as ccxt knows it.
+    gate, patience
+        See `sources.calls.Caller`.
 
     Raises
     ------
@@ -102,28 +91,41 @@ class ExchangeCandles:
 
     Notes
     -----
-    Safe to share between threads: each has a ccxt client of its own, and they share one throttle at the exchange's
-    own pace and one list of markets. A server on this machine (a replay) is not throttled.
+    Safe to share between threads: each has a ccxt client of its own, and they share one gate and one list of markets.
     """
 
     def __init__(
-        self, name: str, base_url: str | None = None, url_setting: str = "", patience: Patience | None = None
+        self,
+        name: str,
+        base_url: str | None = None,
+        url_setting: str = "",
+        patience: Patience | None = None,
+        *,
+        limits: Limits | None = None,
+        gate: Gate | None = None,
     ) -> None:
         import ccxt  # noqa: PLC0415
 
         self.name = name
         self._ccxt = ccxt
         self._id = CCXT_IDS.get(name, name)
-        if self._id not in ccxt.exchanges or not getattr(ccxt, self._id)().has.get("fetchOHLCV"):
+        exchange = getattr(ccxt, self._id)() if self._id in ccxt.exchanges else None
+        if exchange is None or not exchange.has.get("fetchOHLCV"):
             raise ConfigurationError(
                 f"CRYPTO_PLATFORM_OHLCV_SOURCES names {name!r}, which is neither a known index nor an exchange of ccxt "
                 "that gives candles"
             )
         self._base_url = base_url.rstrip("/") if base_url else None
-        self._url_setting = url_setting or "the network"
-        self._patience = patience or Patience()
+        self._cure = f"the network and {url_setting}" if url_setting else "the network"
+        self._caller = Caller(
+            name,
+            self._cure,
+            base_url=base_url,
+            limits=limits or Limits(spacing=exchange.rateLimit / 1000),
+            gate=gate,
+            patience=patience,
+        )
         self._threads = local()
-        self._throttle = _Throttle()
         self._markets_lock = Lock()
         self._with_markets: Any = None  # the client whose list of markets the others share
 
@@ -135,62 +137,65 @@ class ExchangeCandles:
     def fetch_candles(self, symbol: Symbol, start: datetime, end: datetime) -> Fetched:
         """See `sources.base.CandleSource`. An exchange that keeps less history (Kraken: 720 h) gives what it has."""
         gathered = Page()
-        provenance = Provenance.LIVE
+        told = Told(Provenance.LIVE, None)
         since, end_ms = int(start.timestamp() * 1000), int(end.timestamp() * 1000)
         while since < end_ms:
-            page, since, provenance = self._page(symbol, since, end_ms - STEP_MS)
+            page, since, told = self._page(symbol, since, end_ms - 1)
             gathered.add(page)
-        return candles_from(gathered, symbol=symbol.name, vendor=self.name, provenance=provenance, start=start, end=end)
+        return candles_from(
+            gathered,
+            symbol=symbol.name,
+            vendor=self.name,
+            provenance=told.provenance,
+            start=start,
+            end=end,
+            clock=told.clock,
+        )
 
-    def _page(self, symbol: Symbol, since: int, until: int) -> tuple[Page, int, Provenance]:
-        """Candles from `since` on, and from where to ask next (ms)."""
+    def _page(self, symbol: Symbol, since: int, until: int) -> tuple[Page, int, Told]:
+        """Candles from `since` to `until` (ms, inclusive), as many as come at once, and from where to ask next."""
         client = self._client()
         # Without a limit some exchanges give fewer rows than they could, or the newest instead of the oldest.
         most = (client.features.get("spot") or {}).get("fetchOHLCV", {}).get("limit") or SMALL_PAGE
         length = min(most, (until - since) // STEP_MS + 1)
 
-        def call() -> Any:
+        def ask() -> Any:
             self._load_markets(client)
             return client.fetch_ohlcv(symbol.pair(self.quote, "/"), "1h", since, length)
 
-        page = parse_unified(self._rows(symbol, call))
-        return page, _following(page, since, length), provenance_from(client.last_response_headers or {})
+        rows, told = self._rows(symbol, ask)
+        page = parse_unified(rows)
+        return page, _following(page, since, until, length), told
 
-    def _rows(self, symbol: Symbol, call: Callable[[], Any]) -> list[Any]:
-        """What a call of ccxt gives, asked again while it may help."""
+    def _rows(self, symbol: Symbol, ask: Callable[[], Any]) -> tuple[list[Any], Told]:
+        """What a function of ccxt gives, asked again while it may help, and what the headers say."""
         client = self._client()
-        for attempt in range(self._patience.attempts):
+
+        def attempt() -> tuple[list[Any], Told]:
             client.last_response_headers = None  # so that none of an earlier answer are taken for this one's
             try:
-                rows = call()
+                rows = ask()
             except self._ccxt.BadResponse as error:
                 raise self._malformed("outside its contract") from error
             except self._ccxt.OperationFailed as error:  # network, rate limit, maintenance
-                if attempt + 1 == self._patience.attempts:
-                    raise SourceUnavailableError(
-                        f"{self.name}{self._where} did not answer ({type(error).__name__}) in "
-                        f"{self._patience.attempts} attempts; check {self._url_setting}, or try later"
-                    ) from error
-                self._patience.wait(attempt, retry_after(client.last_response_headers or {}))
+                asked = retry_after(client.last_response_headers or {})
+                raise RetryableError(type(error).__name__, asked) from error
             except self._ccxt.BaseError as error:
                 raise self._refusal(symbol, error) from error
             except GARBAGE as error:
                 raise self._malformed("outside its contract") from error
-            else:
-                if not isinstance(rows, list):
-                    raise self._malformed(f"with {type(rows).__name__}, not a list of candles")
-                return rows
-        raise AssertionError("unreachable: the last attempt returns or raises")
+            if not isinstance(rows, list):
+                raise self._malformed(f"with {type(rows).__name__}, not a list of candles")
+            return rows, told_by(client.last_response_headers or {})
 
-    @property
-    def _where(self) -> str:
-        """Its address for messages, where it is not ccxt's own."""
-        return f" at {without_credentials(self._base_url)}" if self._base_url else ""
+        where = without_credentials(self._base_url) if self._base_url else "its own address"
+        return self._caller.call(attempt, client.session, where)
 
     def _malformed(self, how: str) -> MalformedResponseError:
-        return MalformedResponseError(f"{self.name}{self._where} answered {how}; check {self._url_setting}")
+        where = f" at {without_credentials(self._base_url)}" if self._base_url else ""
+        return MalformedResponseError(f"{self.name}{where} answered {how}; check {self._cure}")
 
-    def _refusal(self, symbol: Symbol, error: Exception) -> SourceError:
+    def _refusal(self, symbol: Symbol, error: Exception) -> SourceError | RetryableError:
         if isinstance(error, self._ccxt.BadSymbol):
             return SourceRefusedError(
                 f"{self.name} has no market {symbol.pair(self.quote, '/')}; correct `market` of {symbol.name} in the "
@@ -198,10 +203,13 @@ class ExchangeCandles:
             )
         if isinstance(error.__cause__, UnreadableError):
             return self._malformed(f"unreadably: {error.__cause__}")
-        base = self._base_url
-        words = str(error).replace(base, without_credentials(base)) if base else str(error)
-        return SourceRefusedError(
-            f"{self.name} refused {symbol.name} ({type(error).__name__}: {words[:QUOTED]}); check {self._url_setting}, "
+        if isinstance(error.__cause__, requests.exceptions.SSLError):  # of which ccxt makes a refusal
+            return RetryableError("SSLError")
+        words = " ".join(word for word in str(error).split() if "://" not in word)  # ccxt's own quote the address
+        # A refusal for who or where we are is one of all symbols.
+        kind = RefusesAllError if isinstance(error, self._ccxt.AuthenticationError) else SourceRefusedError
+        return kind(
+            f"{self.name} refused {symbol.name} ({type(error).__name__}: {words[:QUOTED]}); check {self._cure}, "
             "or list another source in CRYPTO_PLATFORM_OHLCV_SOURCES"
         )
 
@@ -222,16 +230,16 @@ class ExchangeCandles:
         return self._threads.client
 
     def _new_client(self) -> Any:
-        client = getattr(self._ccxt, self._id)(
-            {
-                "session": BoundedSession(self._patience.deadline),
-                "timeout": int(self._patience.timeout * 1000),
-                "enableRateLimit": not _is_this_machine(self._base_url),
-                # ccxt takes these for a passing fault of the network; asking again cannot help.
-                "httpExceptions": dict.fromkeys(("400", "403", "404", "451"), self._ccxt.PermissionDenied),
-            }
+        session = BoundedSession(self._caller.patience.deadline)
+        # ccxt takes these for a passing fault of the network; asking again cannot help.
+        refusals = dict.fromkeys(("400", "404"), self._ccxt.BadRequest) | dict.fromkeys(
+            ("403", "451"), self._ccxt.PermissionDenied
         )
-        client.throttle = lambda cost=None: self._throttle.wait(client.rateLimit / 1000 * (cost or 1))
+        client = getattr(self._ccxt, self._id)(
+            {"session": session, "timeout": int(self._caller.patience.timeout * 1000), "httpExceptions": refusals}
+        )
+        # ccxt's own throttle knows one thread; it calls ours before each request, with the request's weight.
+        client.throttle = lambda cost=None: self._caller.wait_turn(session, cost or 1.0)
         self._point_at_base(client)
         return client
 
@@ -246,10 +254,17 @@ class BinanceCandles(ExchangeCandles):
     Needs no list of markets: one request a page.
     """
 
-    def __init__(self, base_url: str = BINANCE_URL, patience: Patience | None = None) -> None:
-        super().__init__(BINANCE, base_url, "CRYPTO_PLATFORM_BINANCE_URL", patience)
+    def __init__(
+        self,
+        base_url: str = BINANCE_URL,
+        patience: Patience | None = None,
+        *,
+        limits: Limits | None = None,
+        gate: Gate | None = None,
+    ) -> None:
+        super().__init__(BINANCE, base_url, "CRYPTO_PLATFORM_BINANCE_URL", patience, limits=limits, gate=gate)
 
-    def _page(self, symbol: Symbol, since: int, until: int) -> tuple[Page, int, Provenance]:
+    def _page(self, symbol: Symbol, since: int, until: int) -> tuple[Page, int, Told]:
         client = self._client()
         request = {
             "symbol": symbol.pair(self.quote),
@@ -258,30 +273,24 @@ class BinanceCandles(ExchangeCandles):
             "endTime": until,
             "limit": BINANCE_PAGE,
         }
-        rows = self._rows(symbol, lambda: client.public_get_klines(request))
+        rows, told = self._rows(symbol, lambda: client.public_get_klines(request))
         page = parse_klines(rows)
         # Binance goes on to the next candle there is, however far: a page that is not full is the last one.
-        following = _following(page, since, BINANCE_PAGE) if len(rows) >= BINANCE_PAGE else until + STEP_MS
-        return page, following, provenance_from(client.last_response_headers or {})
+        following = _following(page, since, until, BINANCE_PAGE) if len(rows) >= BINANCE_PAGE else until + 1
+        return page, following, told
 
     def _point_at_base(self, client: Any) -> None:
         client.urls["api"]["public"] = f"{self._base_url}/api/v3"
 
 
-def _following(page: Page, since: int, length: int) -> int:
+def _following(page: Page, since: int, until: int, length: int) -> int:
     """Where (ms) the page after this one begins, which was asked for `length` hours from `since` on.
 
+    An exchange that answers with later hours alone (Kraken keeps 720) has no older ones: it need not be asked again.
     A page without candles is a time before the listing or of an outage: what follows it may have some.
     """
-    newest = max((round(row[0] * 1000) for row in page.parsed), default=0)
-    return newest + STEP_MS if newest >= since else since + length * STEP_MS
-
-
-def _is_this_machine(url: str | None) -> bool:
-    host = urlsplit(url).hostname if url else None
-    if host is None or host == "localhost":
-        return host is not None
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
+    opened = [round(row[0] * 1000) for row in page.parsed]
+    asked_for = [ms for ms in opened if since <= ms <= until]
+    if asked_for:
+        return max(asked_for) + STEP_MS
+    return until + 1 if any(ms > until for ms in opened) else since + length * STEP_MS

@@ -7,11 +7,14 @@ from typing import Any, Final
 import pandas as pd
 
 from crypto_platform.core.bars import TIMESTAMP_DTYPE
+from crypto_platform.core.politeness import Limits
 from crypto_platform.core.provenance import Provenance, source_label
 from crypto_platform.errors import MalformedResponseError
 from crypto_platform.sources.base import SENTIMENT_COLUMNS, Fetched, Rejected
-from crypto_platform.sources.http import HttpClient, Patience
-from crypto_platform.sources.rows import DUPLICATE, MALFORMED, payload_text
+from crypto_platform.sources.calls import Patience
+from crypto_platform.sources.gate import Gate
+from crypto_platform.sources.http import HttpClient
+from crypto_platform.sources.rows import AHEAD, DUPLICATE, FUTURE, MALFORMED, epoch_seconds, payload_text
 from crypto_platform.tables import sentiment_data
 
 NAME: Final = "alternative.me"
@@ -19,6 +22,7 @@ DEFAULT_URL: Final = "https://api.alternative.me"
 ATTRIBUTION: Final = "Fear & Greed Index: alternative.me"
 FIRST_DAY: Final = datetime(2018, 2, 1, tzinfo=UTC)  # of the index
 EVERYTHING: Final = 0  # the API's limit for the whole history
+LONGEST_WORDS: Final = 40
 LARGEST_LIMIT: Final = 365  # beyond, one call for everything is as cheap
 
 
@@ -27,9 +31,21 @@ class FearGreed:
 
     name = NAME
 
-    def __init__(self, base_url: str = DEFAULT_URL, patience: Patience | None = None) -> None:
+    def __init__(
+        self,
+        base_url: str = DEFAULT_URL,
+        patience: Patience | None = None,
+        *,
+        limits: Limits | None = None,
+        gate: Gate | None = None,
+    ) -> None:
         self._http = HttpClient(
-            provider=NAME, base_url=base_url, url_setting="CRYPTO_PLATFORM_FEAR_GREED_URL", patience=patience
+            provider=NAME,
+            base_url=base_url,
+            url_setting="CRYPTO_PLATFORM_FEAR_GREED_URL",
+            limits=limits,
+            gate=gate,
+            patience=patience,
         )
 
     def fetch_sentiment(self, start: datetime, end: datetime) -> Fetched:
@@ -37,22 +53,32 @@ class FearGreed:
         # `limit` counts rows back from the vendor's today; where the range does not reach that far, ask for all.
         days = math.ceil((end - start).total_seconds() / 86_400) + 2
         limit = days if 0 < days <= LARGEST_LIMIT else EVERYTHING
-        payload, provenance = self._http.get_json("/fng/", {"limit": limit})
+        payload, told = self._http.get_json("/fng/", {"limit": limit})
         if limit != EVERYTHING and not _reaches(payload, start):
-            payload, provenance = self._http.get_json("/fng/", {"limit": EVERYTHING})
-        return parse_fng(payload, start, end, provenance)
+            payload, told = self._http.get_json("/fng/", {"limit": EVERYTHING})
+        return parse_fng(payload, start, end, told.provenance, told.clock)
 
 
 def _reaches(payload: Any, start: datetime) -> bool:
-    """Whether an answer's oldest row is at or before `start`."""
-    try:
-        return min(_integer(row["timestamp"]) for row in payload["data"]) <= start.timestamp()
-    except (LookupError, TypeError, ValueError):
-        return True  # malformed: `parse_fng` says so
+    """Whether an answer's oldest day is at or before `start`; where it has none, asking for more cannot help."""
+    rows = payload.get("data") if isinstance(payload, dict) else None
+    days = [read[0] for _, read in map(_read, rows) if read] if isinstance(rows, list) else []
+    return not days or min(days) <= start
 
 
-def parse_fng(payload: Any, start: datetime, end: datetime, provenance: Provenance) -> Fetched:
+def parse_fng(
+    payload: Any, start: datetime, end: datetime, provenance: Provenance, clock: datetime | None = None
+) -> Fetched:
     """Days of start <= day < end, ascending.
+
+    Parameters
+    ----------
+    payload : object
+        Answer of `/fng/`.
+    start, end : datetime
+    provenance : Provenance
+    clock : datetime, optional
+        The vendor's own time: a day that begins more than five minutes later is ``future``.
 
     Raises
     ------
@@ -71,24 +97,27 @@ def parse_fng(payload: Any, start: datetime, end: datetime, provenance: Provenan
         reason, read = _read(row)
         if read is not None:
             day, values = read
-            if not start <= day < end or days.setdefault(day, values) == values:
+            if clock and day > clock + AHEAD:
+                reason = FUTURE
+            elif not start <= day < end or days.setdefault(day, values) == values:
                 continue
-            reason = DUPLICATE  # another value for a day already read
+            else:
+                reason = DUPLICATE  # another value for a day already read
         rejected.append(Rejected(label, sentiment_data.name, None, reason, payload_text(row)))
     frame = pd.DataFrame([(day, *days[day]) for day in sorted(days)], columns=list(SENTIMENT_COLUMNS))
     frame["timestamp"] = pd.to_datetime(frame["timestamp"], utc=True).astype(TIMESTAMP_DTYPE)
     frame = frame.astype({"fear_greed_value": "int64", "fear_greed_classification": "str"})
-    return Fetched(frame, NAME, provenance, tuple(rejected))
+    return Fetched(frame, NAME, provenance, tuple(rejected), clock)
 
 
 def _read(row: Any) -> tuple[str, tuple[datetime, tuple[int, str]] | None]:
     """Reason for refusing a row, or its day and values."""
     try:
-        day = datetime.fromtimestamp(_integer(row["timestamp"]), UTC)
+        day = datetime.fromtimestamp(epoch_seconds(_integer(row["timestamp"])), UTC)
         value, words = _integer(row["value"]), row["value_classification"]
     except (LookupError, TypeError, ValueError, OverflowError, OSError):
         return MALFORMED, None
-    if not isinstance(words, str) or not words:
+    if not isinstance(words, str) or not 0 < len(words) <= LONGEST_WORDS or not words.isprintable():
         return MALFORMED, None
     if (day.hour, day.minute, day.second) != (0, 0, 0):
         return "off_grid", None

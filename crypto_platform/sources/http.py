@@ -1,88 +1,54 @@
-"""Requests-based vendors: one retry layer, statuses as one family of errors, keys in headers only."""
+"""Requests-based vendors: statuses as one family of errors, keys in headers only."""
 
 import json
-import random
-import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from threading import local
 from typing import Any, Final, NoReturn
+from urllib.parse import urlsplit
 
 import requests
 
-from crypto_platform.core.provenance import Provenance
+from crypto_platform.core.politeness import Limits
 from crypto_platform.errors import (
     ConfigurationError,
+    KeyRefusedError,
     MalformedResponseError,
+    RefusesAllError,
     SourceError,
     SourceRefusedError,
-    SourceUnavailableError,
 )
-from crypto_platform.sources.transport import BoundedSession, provenance_from, retry_after, without_credentials
+from crypto_platform.sources.calls import Caller, Patience, RetryableError
+from crypto_platform.sources.gate import Gate
+from crypto_platform.sources.transport import (
+    BoundedSession,
+    Told,
+    is_this_machine,
+    retry_after,
+    told_by,
+    without_credentials,
+)
 
 QUOTED: Final = 200  # characters of a provider's own words that a message repeats
-KEY_REFUSALS: Final[Mapping[int, str]] = {
+REFUSALS_OF_ALL: Final[Mapping[int, str]] = {
     401: "it asks for a valid API key",
     402: "the plan or its quota does not allow this",
     403: "it refuses the API key",
+    451: "it does not serve this place",
 }
 REFUSALS: Final[Mapping[int, str]] = {
     400: "it calls the request wrong",
     404: "it does not know what was asked for",
-    451: "it does not serve this place",
 }
 USER_AGENT: Final = "crypto-platform (+hourly forecasts)"
-
-
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """How long a client tries.
-
-    Parameters
-    ----------
-    timeout : float
-        Seconds to connect, and between bytes.
-    deadline : float
-        Seconds one answer may take to its last byte.
-    attempts : int
-        Requests before giving up; 1 = no retry.
-    backoff : float
-        Seconds before the second attempt; doubles each time, with jitter.
-    longest_wait : float
-        Cap on any wait, a provider's Retry-After included.
-    sleep : callable
-        For tests.
-    """
-
-    timeout: float = 10.0
-    deadline: float = 30.0
-    attempts: int = 4
-    backoff: float = 0.5
-    longest_wait: float = 20.0
-    sleep: Callable[[float], None] = field(default=time.sleep, repr=False)
-
-    def wait(self, attempt: int, asked: float | None) -> None:
-        """Pause after a failed attempt (0-based), at least as long as the provider asked, at most `longest_wait`."""
-        # The jitter spreads clients that failed together; nothing secret depends on it.
-        jittered = self.backoff * 2**attempt * (0.5 + random.random())  # noqa: S311
-        self.sleep(min(max(jittered, asked or 0.0), self.longest_wait))
-
-
-class RetryableError(Exception):
-    """An attempt failed in a way that may pass; `retry_after` in seconds where the provider said."""
-
-    def __init__(self, what: str, retry_after: float | None = None) -> None:
-        super().__init__(what)
-        self.retry_after = retry_after
 
 
 class NotFoundError(SourceRefusedError):
     """HTTP 404, with what the provider said of it: `payload` is None where that is no JSON object."""
 
-    def __init__(self, message: str, payload: dict[str, Any] | None, provenance: Provenance) -> None:
+    def __init__(self, message: str, payload: dict[str, Any] | None, told: Told) -> None:
         super().__init__(message)
         self.payload = payload
-        self.provenance = provenance
+        self.told = told
 
 
 class HttpClient:
@@ -102,12 +68,13 @@ class HttpClient:
         Sent in the header `Authorization`, never in an address.
     key_prefix : str
         What stands before the key there.
-    patience : Patience
+    limits, gate, patience
+        See `sources.calls.Caller`.
 
     Raises
     ------
     ConfigurationError
-        The key cannot be a header; the message does not repeat it.
+        The key cannot be a header, or would leave this machine unencrypted; the message does not repeat it.
 
     Notes
     -----
@@ -123,9 +90,19 @@ class HttpClient:
         key_setting: str | None = None,
         key: str | None = None,
         key_prefix: str = "",
+        limits: Limits | None = None,
+        gate: Gate | None = None,
         patience: Patience | None = None,
     ) -> None:
         self.provider = provider
+        self._caller = Caller(
+            provider,
+            f"the network and {url_setting}",
+            base_url=base_url,
+            limits=limits,
+            gate=gate,
+            patience=patience,
+        )
         self._base_url = base_url.rstrip("/")
         self._shown_url = without_credentials(self._base_url)
         self._url_setting = url_setting
@@ -135,14 +112,18 @@ class HttpClient:
         if self._key is not None:
             if not self._key or not self._key.isascii() or not self._key.isprintable() or " " in self._key:
                 raise ConfigurationError(f"{key_setting} is blank or holds characters that no key has: enter it again")
+            if urlsplit(self._base_url).scheme != "https" and not is_this_machine(self._base_url):
+                raise ConfigurationError(
+                    f"{url_setting}={self._shown_url} is not https, so {key_setting} would be sent for all to read: "
+                    "give an https address, or no key"
+                )
             self._headers["Authorization"] = key_prefix + self._key
-        self.patience = patience or Patience()
         self._threads = local()
 
     def get_json(
         self, path: str, params: Mapping[str, Any] | None = None, check: Callable[[Any], None] | None = None
-    ) -> tuple[Any, Provenance]:
-        """Answer of one request, retried while it may help.
+    ) -> tuple[Any, Told]:
+        """Answer of one request, retried while it may help, and what its headers say.
 
         Parameters
         ----------
@@ -158,39 +139,40 @@ class HttpClient:
         SourceRefusedError
             The provider said no; `NotFoundError` where it said 404.
         SourceUnavailableError
-            Attempts ran out.
+            Attempts or time ran out, or the vendor is left alone for now.
         MalformedResponseError
             Not the JSON it should be.
         """
-        for attempt in range(self.patience.attempts):
+
+        def ask() -> tuple[Any, Told]:
             try:
-                payload, provenance = self._attempt(path, params or {})
+                payload, told = self._attempt(path, params or {})
                 if check:
                     check(payload)
-            except RetryableError as error:
-                if attempt + 1 == self.patience.attempts:
-                    raise SourceUnavailableError(
-                        f"{self.provider} did not answer {self._shown_url}{path} ({error}) in "
-                        f"{self.patience.attempts} attempts; check the network and {self._url_setting}, or try later"
-                    ) from error
-                self.patience.wait(attempt, error.retry_after)
             except SourceError as error:
                 if self._key and self._key in str(error):  # some providers repeat a wrong key in their answer
                     error.args = (str(error).replace(self._key, "[key]"),)
                 raise
-            else:
-                return payload, provenance
-        raise AssertionError("unreachable: the last attempt returns or raises")
+            return payload, told
 
-    def _attempt(self, path: str, params: Mapping[str, Any]) -> tuple[Any, Provenance]:
+        return self._caller.call(ask, self._session, self._shown_url + path)
+
+    @property
+    def _session(self) -> BoundedSession:
+        """The one of this thread."""
         if not hasattr(self._threads, "session"):
-            self._threads.session = BoundedSession(self.patience.deadline)
+            self._threads.session = BoundedSession(self._caller.patience.deadline)
+        session: BoundedSession = self._threads.session
+        return session
+
+    def _attempt(self, path: str, params: Mapping[str, Any]) -> tuple[Any, Told]:
+        self._caller.wait_turn(self._session)
         try:
-            response = self._threads.session.get(
+            response = self._session.get(
                 self._base_url + path,
                 params=params,
                 headers=self._headers,
-                timeout=self.patience.timeout,
+                timeout=self._caller.patience.timeout,
                 auth=_as_it_is if self._key else None,
             )
         except (requests.ConnectionError, requests.Timeout) as error:
@@ -209,7 +191,7 @@ class HttpClient:
                 f"({response.content[:80].decode('utf-8', 'replace')!r}); if a proxy stands at {self._url_setting}, "
                 "look there"
             ) from error
-        return payload, provenance_from(response.headers)
+        return payload, told_by(response.headers)
 
     def _refuse(self, response: requests.Response) -> NoReturn:
         status = response.status_code
@@ -217,9 +199,9 @@ class HttpClient:
             raise RetryableError(f"HTTP {status}", retry_after(response.headers))
         said, payload = _said(response.content)
         words = f" ({said})" if said else ""
-        if status in KEY_REFUSALS:
-            raise SourceRefusedError(
-                f"{self.provider} said {status}: {KEY_REFUSALS[status]}{words}; check "
+        if status in REFUSALS_OF_ALL:
+            raise (KeyRefusedError if self._key else RefusesAllError)(
+                f"{self.provider} said {status}: {REFUSALS_OF_ALL[status]}{words}; check "
                 f"{self._key_setting or self._url_setting}"
             )
         if status in REFUSALS:
@@ -228,7 +210,7 @@ class HttpClient:
                 f"and {self._url_setting}"
             )
             if status == requests.codes.not_found:
-                raise NotFoundError(message, payload, provenance_from(response.headers))
+                raise NotFoundError(message, payload, told_by(response.headers))
             raise SourceRefusedError(message)
         kind = "with a redirect, which is not followed" if response.is_redirect else "outside its contract"
         raise MalformedResponseError(f"{self.provider} answered {kind} (HTTP {status}); check {self._url_setting}")

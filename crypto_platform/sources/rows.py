@@ -4,7 +4,7 @@ import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import pandas as pd
@@ -16,6 +16,9 @@ from crypto_platform.tables import ohlcv_data
 
 MALFORMED: Final = "malformed"
 DUPLICATE: Final = "duplicate"  # as `core.bars.rejection_reasons` names it
+FUTURE: Final = "future"
+CLOCK_TOLERANCE: Final = timedelta(minutes=1)  # a vendor's machines differ by less
+AHEAD: Final = timedelta(minutes=5)  # the same for what is not measured in hours: its time is nobody's grid
 LATEST: Final = 2**33  # the year 2242: milliseconds taken for seconds lie far beyond
 
 Parsed = tuple[float, ...]
@@ -92,11 +95,21 @@ def read_rows(rows: Sequence[Any], read: Callable[[Any], Parsed]) -> Page:
 
 def payload_text(row: Any) -> str:
     """A row as it is kept in quarantine."""
-    return json.dumps(row, default=str)[:PAYLOAD_LIMIT]
+    try:
+        return json.dumps(row, default=str)[:PAYLOAD_LIMIT]
+    except RecursionError:
+        return "(nested too deeply to be shown)"
 
 
 def candles_from(
-    page: Page, *, symbol: str, vendor: str, provenance: Provenance, start: datetime, end: datetime
+    page: Page,
+    *,
+    symbol: str,
+    vendor: str,
+    provenance: Provenance,
+    start: datetime,
+    end: datetime,
+    clock: datetime | None = None,
 ) -> Fetched:
     """Sort, bound, de-duplicate and validate the rows of all pages.
 
@@ -108,6 +121,9 @@ def candles_from(
         For the attribution of rejected rows.
     start, end : datetime
         Rows outside [start, end) are left out silently: pages overlap the interval by contract.
+    clock : datetime, optional
+        The vendor's own time, `end` without it: what begins after it is ``future``, in the interval or not. The
+        running hour is not.
 
     Returns
     -------
@@ -121,10 +137,12 @@ def candles_from(
 
     rejected = [reject(MALFORMED, row) for row in page.malformed]
     if not page.parsed:
-        return Fetched(empty_candles(), vendor, provenance, tuple(dict.fromkeys(rejected)))
+        return Fetched(empty_candles(), vendor, provenance, tuple(dict.fromkeys(rejected)), clock)
     frame = pd.DataFrame(page.parsed, columns=list(CANDLE_COLUMNS), dtype=float)
     frame["timestamp"] = pd.to_datetime(frame["timestamp"], unit="s", utc=True).astype(TIMESTAMP_DTYPE)
-    frame = frame[(frame["timestamp"] >= start) & (frame["timestamp"] < end)]
+    future = frame["timestamp"] > (clock or end) + CLOCK_TOLERANCE
+    rejected += [reject(FUTURE, page.raw[i]) for i in frame.index[future]]
+    frame = frame[(frame["timestamp"] >= start) & (frame["timestamp"] < end) & ~future]
     frame = frame.drop_duplicates().sort_values("timestamp", kind="stable")
     reasons = rejection_reasons(frame)
     # An unsound row must not push out a sound one of its hour: contradictions are sought among the sound ones.
@@ -132,4 +150,4 @@ def candles_from(
     reasons[sound.index] = rejection_reasons(sound)
     bad = reasons != ""
     rejected += [reject(reasons[i], page.raw[i]) for i in frame.index[bad]]
-    return Fetched(frame[~bad].reset_index(drop=True), vendor, provenance, tuple(dict.fromkeys(rejected)))
+    return Fetched(frame[~bad].reset_index(drop=True), vendor, provenance, tuple(dict.fromkeys(rejected)), clock)

@@ -1,9 +1,13 @@
 """What every request keeps to, ccxt's included: no redirect, TLS checked, an end in bytes and in time."""
 
+import math
 import time
 from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from io import BytesIO
-from typing import Any, Final
+from ipaddress import ip_address
+from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
 import requests
@@ -21,13 +25,25 @@ class UnreadableError(requests.RequestException):
     """The body is longer than `BYTE_CAP`, or not compressed as its header says."""
 
 
+class Told(NamedTuple):
+    """What the headers of an answer say: whose data it is, and the vendor's own time (None where it is unreadable)."""
+
+    provenance: Provenance
+    clock: datetime | None
+
+
 class BoundedSession(requests.Session):
-    """A session that follows no redirect and reads no body for ever.
+    """A session that follows no redirect, trusts no unverified server and reads no body for ever.
 
     Parameters
     ----------
     deadline : float
         Seconds from the request to the last byte of the body.
+
+    Attributes
+    ----------
+    until : float
+        Moment of `time.monotonic` at which the time of a whole call is over, whatever the deadline says.
 
     Notes
     -----
@@ -39,6 +55,7 @@ class BoundedSession(requests.Session):
     def __init__(self, deadline: float) -> None:
         super().__init__()
         self._deadline = deadline
+        self.until = math.inf
 
     def get_redirect_target(self, resp: requests.Response) -> None:
         """None: a redirect would carry the request, and a key in it, to another host."""
@@ -52,10 +69,15 @@ class BoundedSession(requests.Session):
             `ReadTimeout` past the deadline, `ConnectionError` where the body breaks off, `UnreadableError`.
         """
         started = time.monotonic()
-        response = super().send(request, **{**kwargs, "stream": True})
+        left = min(self._deadline, self.until - started)
+        if left <= 0:
+            raise requests.ReadTimeout("no time is left for it")
+        bounds = {"stream": True, "timeout": min(kwargs.get("timeout") or left, left)}
+        # A certificate that is not checked may be anybody's; whose word it is to trust may be set (REQUESTS_CA_BUNDLE).
+        response = super().send(request, **{**kwargs, **bounds, "verify": kwargs.get("verify") or True})
         with response:
             try:
-                packed = self._read(response.raw, started)
+                packed = _read(response.raw, started + left)
                 unpacked = urllib3.HTTPResponse(BytesIO(packed), headers=response.headers, preload_content=False)
                 body = unpacked.read(BYTE_CAP + 1, decode_content=True)
             except urllib3.exceptions.ReadTimeoutError as error:
@@ -69,15 +91,37 @@ class BoundedSession(requests.Session):
         response.raw = BytesIO(body)
         return response
 
-    def _read(self, raw: urllib3.HTTPResponse, started: float) -> bytes:
-        packed = bytearray()
-        while chunk := raw.read1(CHUNK, decode_content=False):  # read would wait for a whole chunk
-            packed += chunk
-            if len(packed) > BYTE_CAP:
-                raise UnreadableError(f"its body is longer than {BYTE_CAP} bytes")
-            if time.monotonic() - started > self._deadline:
-                raise requests.ReadTimeout(f"no end of the answer after {self._deadline:g} s")
-        return bytes(packed)
+
+def _read(raw: urllib3.HTTPResponse, until: float) -> bytes:
+    packed = bytearray()
+    while chunk := raw.read1(CHUNK, decode_content=False):  # read would wait for a whole chunk
+        packed += chunk
+        if len(packed) > BYTE_CAP:
+            raise UnreadableError(f"its body is longer than {BYTE_CAP} bytes")
+        if time.monotonic() > until:
+            raise requests.ReadTimeout("no end of the answer in time")
+    return bytes(packed)
+
+
+def told_by(headers: Mapping[str, str]) -> Told:
+    """What the headers of an answer say.
+
+    Raises
+    ------
+    MalformedResponseError
+        See `provenance_from`.
+    """
+    return Told(provenance_from(headers), clock_from(headers))
+
+
+def clock_from(headers: Mapping[str, str]) -> datetime | None:
+    """The vendor's own time when it answered, UTC; None where it does not say or cannot be read."""
+    said = _header(headers, "Date")
+    try:
+        read = parsedate_to_datetime(said) if said else None
+        return read.astimezone(UTC) if read and read.tzinfo else None
+    except (LookupError, TypeError, ValueError, OverflowError):
+        return None
 
 
 def provenance_from(headers: Mapping[str, str]) -> Provenance:
@@ -88,7 +132,7 @@ def provenance_from(headers: Mapping[str, str]) -> Provenance:
     MalformedResponseError
         They say something unknown: such data must not be taken for live.
     """
-    said = next((value for name, value in headers.items() if name.lower() == PROVENANCE_HEADER.lower()), None)
+    said = _header(headers, PROVENANCE_HEADER)
     if said is None:
         return Provenance.LIVE
     try:
@@ -101,13 +145,35 @@ def provenance_from(headers: Mapping[str, str]) -> Provenance:
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
     """Seconds the provider asks to wait, given in seconds or as a date; None where it does not say."""
-    value = next((value for name, value in headers.items() if name.lower() == "retry-after"), None)
+    value = _header(headers, "Retry-After")
     if value is None:
         return None
     try:
         return urllib3.Retry().parse_retry_after(value)
     except urllib3.exceptions.InvalidHeader:
         return None
+
+
+def _header(headers: Mapping[str, str], name: str) -> str | None:
+    """A header in any case; ccxt hands them on as they came."""
+    return next((value for given, value in headers.items() if given.lower() == name.lower()), None)
+
+
+def is_this_machine(url: str | None) -> bool:
+    """Whether a URL's host is loopback: a replay, not a vendor.
+
+    Examples
+    --------
+    >>> [is_this_machine(url) for url in ("http://127.0.0.1:80/x", "https://[::1]/", "https://api.binance.com", None)]
+    [True, True, False, False]
+    """
+    host = urlsplit(url).hostname if url else None
+    if host is None or host == "localhost":
+        return host is not None
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def without_credentials(url: str) -> str:

@@ -14,7 +14,7 @@ if importlib.util.find_spec("benchmarks") is None:
     pytest.skip("the folder `benchmarks` of the repository is not importable here", allow_module_level=True)
 
 from benchmarks import __main__ as command
-from benchmarks import baseline, tick, world
+from benchmarks import baseline, politeness, tick, world
 
 SMALL = ModelParameters(forest_trees=5, boosting_iterations=5)
 
@@ -71,3 +71,9 @@ def test_the_report_states_ratios_before_seconds_and_what_is_estimated() -> None
     assert lines[2].endswith("| 4.0 × | 4.0 × |"), "28 s beside 7 s"
     assert lines[3].endswith("| 4.7 × | 4.7 × |"), "28 s beside 6 s"
     assert next(line for line in lines if line.startswith("| baseline, s")).endswith("| 28.00 | 28.00 (estimated) |")
+
+
+def test_processes_that_ask_politely_do_not_go_below_the_floor_of_the_rate_limit(tmp_path: Path) -> None:
+    pace = politeness.measure(tmp_path, processes=2, requests=3, spacing=0.05)
+    assert pace.floor == pytest.approx(5 * 0.05)
+    assert pace.ours > 0

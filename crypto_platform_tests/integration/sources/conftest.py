@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from crypto_platform.sources.http import Patience
+from crypto_platform.sources.calls import Patience
 from crypto_platform.symbols import Symbol
 
 
@@ -70,7 +70,8 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             return
         body = answer.body if isinstance(answer.body, bytes) else json.dumps(answer.body).encode()
-        self.send_response(answer.status)
+        send = self.send_response_only if "Date" in answer.headers else self.send_response  # which sends one itself
+        send(answer.status)
         length = {} if "Transfer-Encoding" in answer.headers else {"Content-Length": str(len(body))}
         for name, value in ({"Connection": "close"} if answer.drip else length | answer.headers).items():
             self.send_header(name, value)  # "Connection: close" makes the handler hang up afterwards

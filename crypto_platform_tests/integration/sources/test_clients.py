@@ -1,6 +1,8 @@
 """The vendors' clients against a server that answers as they do: a year's backfill is whole, and errors are told."""
 
+import contextlib
 import json
+import logging
 import math
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -8,14 +10,22 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import ccxt
 import pytest
 
+from crypto_platform.core.politeness import Limits
 from crypto_platform.core.provenance import Provenance
-from crypto_platform.errors import MalformedResponseError, SourceRefusedError, SourceUnavailableError
+from crypto_platform.errors import (
+    MalformedResponseError,
+    PlatformError,
+    SourceRefusedError,
+    SourceUnavailableError,
+)
 from crypto_platform.sources.base import Fetched
 from crypto_platform.sources.coinpaprika import CoinPaprika
 from crypto_platform.sources.exchange import BinanceCandles, ExchangeCandles
 from crypto_platform.sources.fear_greed import FearGreed
+from crypto_platform.sources.gate import Gate
 from crypto_platform.sources.indices import CoinDesk, CryptoCompare
 
 HOUR = 3600
@@ -193,8 +203,7 @@ def test_coinbase_goes_on_over_empty_pages(server, answer, patience, btc, listin
     assert fetched.provenance is Provenance.SIMULATED
 
 
-def test_kraken_gives_the_month_it_has(server, answer, patience, btc):
-    market = Market(FIRST)
+def kraken_answers(market: Market, answer: Any, ohlc: Any = None) -> Callable[[Any], Any]:
     pair = {
         "altname": "XBTUSD", "wsname": "XBT/USD", "base": "XXBT", "quote": "ZUSD", "pair_decimals": 1,
         "lot_decimals": 8, "leverage_buy": [], "leverage_sell": [], "fees": [], "fees_maker": [], "status": "online",
@@ -203,12 +212,63 @@ def test_kraken_gives_the_month_it_has(server, answer, patience, btc):
 
     def answers(asked):
         if asked.path.endswith("/OHLC"):
-            return answer(market.kraken(), headers=SIMULATED)
+            return answer(ohlc or market.kraken(), headers=SIMULATED)
         return answer({"error": [], "result": {"XXBTZUSD": pair} if asked.path.endswith("/AssetPairs") else assets})
 
-    server.answer = answers
+    return answers
+
+
+def n_asked(server: Any, path: str) -> int:
+    return sum(asked.path.endswith(path) for asked in server.asked)
+
+
+def test_kraken_gives_the_month_it_has(server, answer, patience, btc):
+    market = Market(FIRST)
+    server.answer = kraken_answers(market, answer)
     fetched = ExchangeCandles("kraken", server.url, patience=patience).fetch_candles(btc, START, END)
     assert_is(fetched, market, [hour for hour in market.hours[-720:] if hour < LAST])
+    assert n_asked(server, "/OHLC") == 1
+
+
+@pytest.mark.parametrize("days", [1, 90, 300])
+def test_kraken_is_asked_once_for_what_it_no_longer_keeps(server, answer, patience, btc, days):
+    market = Market(FIRST)
+    server.answer = kraken_answers(market, answer)
+    source = ExchangeCandles("kraken", server.url, patience=patience)
+    fetched = source.fetch_candles(btc, START, START + timedelta(days=days))
+    assert_is(fetched, market, [])
+    assert n_asked(server, "/OHLC") == 1
+
+
+@pytest.mark.parametrize(
+    ("said", "error", "times"),
+    [
+        ("EGeneral:Too many requests", SourceUnavailableError, 3),
+        ("EAPI:Rate limit exceeded", SourceUnavailableError, 3),
+        ("EService:Unavailable", SourceUnavailableError, 3),
+        ("EQuery:Unknown asset pair", SourceRefusedError, 1),
+        ("EGeneral:Permission denied", SourceRefusedError, 1),
+    ],
+)
+def test_krakens_errors_of_http_200_are_errors(server, answer, patience, btc, said, error, times):
+    server.answer = kraken_answers(Market(FIRST), answer, {"error": [said]})
+    with pytest.raises(error, match="kraken"):
+        ExchangeCandles("kraken", server.url, patience=patience).fetch_candles(btc, START, END)
+    assert n_asked(server, "/OHLC") == times
+
+
+def test_coinbase_is_always_told_where_to_begin_and_where_to_end(server, answer, patience, btc):
+    """Of one without the other Coinbase takes no notice; ccxt gives both only for some beginnings."""
+    market = Market(FIRST)
+    server.answer = coinbase_answers(market, answer)
+    source = ExchangeCandles("coinbase", server.url, patience=patience)
+    start = END - timedelta(hours=700, minutes=20)
+    assert_is(
+        source.fetch_candles(btc, start, END), market, [hour for hour in market.wanted() if hour >= start.timestamp()]
+    )
+    pages = [asked.query for asked in server.asked if asked.path.endswith("/candles")]
+    assert all({"start", "end", "granularity"} <= set(page) for page in pages)
+    assert len(pages) == 3
 
 
 # --- threads
@@ -239,7 +299,96 @@ def test_threads_do_not_mix_their_answers(server, answer, patience, btc, eth):
     assert [f.rows["close"].tolist() for f in fetched] == [[7.0], [9.0]] * 20
 
 
+# --- the vendor's clock
+
+
+def test_every_client_tells_the_vendors_clock(server, answer, patience, btc):
+    market = Market(LAST - 100 * HOUR)
+    clock = datetime(2026, 3, 1, 0, 31, 7, tzinfo=UTC)
+    headers = {"Date": "Sun, 01 Mar 2026 00:31:07 GMT"}
+    start = END - timedelta(hours=3)
+    for source, page in (
+        (CryptoCompare("key", server.url, patience), market.histohour),
+        (CoinDesk("key", server.url, patience), market.hours_page),
+        (BinanceCandles(server.url, patience), market.klines),
+    ):
+        server.answer = lambda asked, page=page: answer(page(asked.query), headers=headers)
+        assert source.fetch_candles(btc, start, END).clock == clock
+    server.script(answer(tickers("ticker_paid")[0], headers=headers))
+    assert CoinPaprika(server.url, None, patience).fetch_snapshots([btc]).clock == clock
+    server.script(answer(index_of(3)({"limit": "9"}), headers=headers))
+    assert FearGreed(server.url, patience).fetch_sentiment(END - timedelta(days=1), END).clock == clock
+
+
+def test_a_candle_of_the_vendors_future_is_quarantined(server, answer, patience, btc):
+    hours = [LAST - HOUR, LAST, LAST + HOUR]  # closed, running, not begun
+    rows = [[hour * 1000, "1", "1", "1", "1", "1", 0, "1", 1, "0", "0", "0"] for hour in hours]
+    server.script(answer(rows, headers={"Date": "Sun, 01 Mar 2026 00:31:07 GMT"}))
+    fetched = BinanceCandles(server.url, patience).fetch_candles(btc, END - timedelta(hours=1), END)
+    assert hours_of(fetched) == hours[:1]
+    assert [r.reason for r in fetched.rejected] == ["future"]
+
+
 # --- what goes wrong
+
+
+@pytest.mark.parametrize("reply", [{}, {"status": 401}, {"status": 429}, {"status": 503}, {"drop": True}])
+@pytest.mark.parametrize("client", [CryptoCompare, CoinDesk, CoinPaprika])
+def test_a_key_is_in_no_log_and_no_address(server, answer, patience, btc, caplog, client, reply):
+    """Whatever any library logs, urllib3's addresses among it."""
+    key = "k3y-n0b0dy-may-see"
+    body = [] if client is CoinPaprika else {"Response": "Success", "Data": {"Data": []}, "Err": {}}
+    server.script(answer(**({"body": body} | reply)))
+    source = CoinPaprika(server.url, key, patience) if client is CoinPaprika else client(key, server.url, patience)
+    with caplog.at_level(logging.DEBUG), contextlib.suppress(PlatformError):
+        source.fetch_snapshots([btc]) if client is CoinPaprika else source.fetch_candles(btc, START, END)
+    assert any(record.name.startswith("urllib3") for record in caplog.records)
+    assert key not in caplog.text
+    assert all(key in asked.headers["Authorization"] and key not in asked.raw for asked in server.asked)
+
+
+@pytest.mark.parametrize("status", [401, 403, 451])
+def test_an_exchange_that_refuses_us_is_asked_once_for_all_symbols(server, answer, patience, btc, eth, status):
+    server.script(answer({"code": 0, "msg": "Service unavailable from a restricted location"}, status))
+    source = BinanceCandles(server.url, patience)
+    for symbol in (btc, eth):
+        with pytest.raises(SourceRefusedError, match="restricted location"):
+            source.fetch_candles(symbol, START, END)
+    assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize("status", [418, 429])
+def test_an_exchange_that_bans_is_left_alone_as_long_as_it_says(server, answer, patience, btc, eth, waits, status):
+    server.script(answer(b"", status, {"Retry-After": "900"}))
+    source = BinanceCandles(server.url, patience)
+    for symbol, match in ((btc, "in 1 attempts"), (eth, "left alone until")):
+        with pytest.raises(SourceUnavailableError, match=match):
+            source.fetch_candles(symbol, START, END)
+    assert (len(server.asked), waits) == (1, [])
+
+
+def test_one_symbols_failure_is_not_the_vendors(server, answer, patience, btc, eth):
+    """Malformed answers and unknown markets are answers: the other symbols go on."""
+    market = Market(LAST - 5 * HOUR)
+    usual = market.klines
+    bad = [answer(b"<html>"), answer({"code": -1121, "msg": "Invalid symbol."}, 400)]
+    server.answer = lambda a: answer(usual(a.query)) if a.query["symbol"] == "BTCUSDT" else bad[len(server.asked) % 2]
+    source = BinanceCandles(server.url, patience)
+    for _ in range(12):
+        with pytest.raises((MalformedResponseError, SourceRefusedError)):
+            source.fetch_candles(eth, START, END)
+    assert hours_of(source.fetch_candles(btc, START, END)) == market.wanted()
+
+
+def test_exchanges_wait_their_turn_by_the_weight_of_the_request(server, answer, patience, btc):
+    market = Market(FIRST)
+    serve(server, answer, market.klines)
+    slept: list[float] = []
+    gate = Gate(clock=lambda: 1_800_000_000.0, sleep=slept.append)
+    limits = Limits(spacing=10.0, loopback=True)
+    BinanceCandles(server.url, patience, limits=limits, gate=gate).fetch_candles(btc, START, END)
+    weight = ccxt.binance().api["public"]["get"]["klines"]["cost"]
+    assert slept == pytest.approx([10.0 * weight * i for i in range(1, 9)])
 
 
 @pytest.mark.parametrize("client", [CryptoCompare, CoinDesk])
@@ -252,11 +401,13 @@ def test_a_wrong_key_names_its_setting(server, answer, patience, btc, client):
     assert server.asked[0].headers["Authorization"] == "Apikey k3y-n0b0dy-may-see"
 
 
-def test_a_rate_limit_in_http_200_is_waited_for_then_unavailable(server, answer, patience, waits, btc):
+def test_a_long_cooldown_in_http_200_is_kept(server, answer, patience, waits, btc):
     server.script(answer(json.loads((DATA / "cryptocompare" / "rate_limit.json").read_text())))
-    with pytest.raises(SourceUnavailableError, match="rate limit"):
-        CryptoCompare("key", server.url, patience).fetch_candles(btc, START, END)
-    assert waits == [patience.longest_wait] * 2  # it asks for 406 s
+    source = CryptoCompare("key", server.url, patience)
+    for match in ("rate limit", "left alone until"):  # it asks for 406 s
+        with pytest.raises(SourceUnavailableError, match=match):
+            source.fetch_candles(btc, START, END)
+    assert (len(server.asked), waits) == (1, [])
 
 
 def test_an_unknown_instrument_is_refused(server, answer, patience, btc):

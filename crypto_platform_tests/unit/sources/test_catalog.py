@@ -3,9 +3,11 @@
 import pytest
 from pydantic import SecretStr
 
+from crypto_platform.core.politeness import Limits
 from crypto_platform.errors import ConfigurationError
 from crypto_platform.sources import catalog
 from crypto_platform.sources.catalog import SourceConfig, candle_sources, passed_over
+from crypto_platform.sources.gate import Gate
 from crypto_platform.sources.http import HttpClient
 
 KEY = "k3y-n0b0dy-may-see"
@@ -53,6 +55,49 @@ def test_keys_show_in_no_representation():
     assert all(KEY not in repr(thing) + str(thing) for thing in shown)
 
 
+@pytest.mark.parametrize("url", ["http://mirror.example/v1", "HTTP://10.0.0.7:80", "mirror.example"])
+def test_a_key_does_not_leave_this_machine_unencrypted(url):
+    with pytest.raises(ConfigurationError, match="not https") as caught:
+        HttpClient(provider="p", base_url=url, url_setting="THE_URL", key_setting="THE_KEY", key=KEY)
+    assert "THE_URL" in str(caught.value)
+    assert KEY not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["https://mirror.example", "http://127.0.0.1:8000", "http://localhost", "http://[::1]:80"]
+)
+def test_a_key_may_go_to_https_and_to_this_machine(url):
+    HttpClient(provider="p", base_url=url, url_setting="THE_URL", key_setting="THE_KEY", key=KEY)
+
+
+def test_without_a_key_any_address_will_do():
+    HttpClient(provider="p", base_url="http://mirror.example", url_setting="THE_URL", key_setting="THE_KEY")
+
+
+def test_every_vendor_of_ours_has_limits_and_the_others_keep_to_ccxts():
+    assert set(catalog.LIMITS) == {"coinpaprika", "cryptocompare", "coindesk", "alternative.me"}
+    for source in candle_sources(SourceConfig()):
+        assert source._caller.limits == Limits({"binance": 0.05, "coinbase": 0.1, "kraken": 1.0}[source.name])
+
+
+@pytest.mark.parametrize(("key", "monthly"), [(None, 20_000), (SecretStr(KEY), None)])
+def test_the_free_plan_has_a_quota_and_a_key_none_of_ours(key, monthly):
+    source = catalog.snapshot_source(SourceConfig(coinpaprika_api_key=key))
+    assert source._http._caller.limits == Limits(0.2, monthly=monthly)
+
+
+def test_all_sources_share_one_gate():
+    gate = Gate()
+    config = SourceConfig(cryptocompare_api_key=SecretStr(KEY))
+    clients = [
+        *candle_sources(config, gate),
+        catalog.snapshot_source(config, gate),
+        catalog.sentiment_source(config, gate),
+    ]
+    callers = [getattr(client, "_http", client)._caller for client in clients]
+    assert [caller._gate for caller in callers] == [gate] * 6
+
+
 @pytest.mark.parametrize("key", ["", "  ", "two words", "line\nbreak", "schlüssel", "tab\there"])
 def test_a_key_that_cannot_be_a_header_is_refused_without_showing_it(key):
     with pytest.raises(ConfigurationError) as caught:
@@ -63,5 +108,5 @@ def test_a_key_that_cannot_be_a_header_is_refused_without_showing_it(key):
 
 def test_the_deadline_grows_with_the_timeout():
     patience = SourceConfig(timeout=100.0, attempts=1).patience
-    assert patience.deadline > patience.timeout
+    assert patience.total > patience.deadline > patience.timeout
     assert patience.attempts == 1

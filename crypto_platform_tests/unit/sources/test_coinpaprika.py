@@ -1,6 +1,7 @@
 """CoinPaprika: a snapshot is what the vendor says, and NaN where it says nothing."""
 
 import math
+from datetime import datetime, timedelta
 
 import pandas as pd
 import pytest
@@ -64,9 +65,9 @@ def test_a_frame_without_rows_has_its_types():
 @pytest.mark.parametrize(
     ("price", "reason"),
     [
-        (0, "non_positive_price"),
-        (-1, "non_positive_price"),
-        (None, "non_positive_price"),
+        (0, "non_positive_price_usd"),
+        (-1, "non_positive_price_usd"),
+        (None, "malformed"),
         ("x", "malformed"),
         (1e999, "malformed"),
     ],
@@ -88,7 +89,7 @@ def test_a_snapshot_without_a_time_is_rejected(payload, stamp):
 
 def test_a_negative_quantity_is_rejected(payload):
     assert [r.reason for r in parse(payload("coinpaprika", "ticker_paid") | {"total_supply": -1}).rejected] == [
-        "negative_quantity"
+        "negative_total_supply"
     ]
 
 
@@ -113,3 +114,20 @@ def test_coins_are_read_by_rank_and_what_is_no_coin_is_left_out():
     assert [coin.id for coin in parse_coins(listed)] == ["x-first", "x-late", "x-none", "x-dead"]
     assert parse_coins(listed)[0] == Coin("x-first", "X-First", "X", 3)
     assert parse_coins([{**ticker("x", 1), "symbol": ""}, {**ticker("x", 1), "name": None}]) == ()
+
+
+def test_a_snapshot_ahead_of_the_vendors_clock_is_of_the_future(payload):
+    ticker = payload("coinpaprika", "ticker_paid")
+    taken = datetime.fromisoformat(ticker["last_updated"])
+    for ahead, reasons in ((timedelta(minutes=4), []), (timedelta(minutes=6), ["future"])):
+        result = parse_tickers([ticker], WANTED, Provenance.LIVE, taken - ahead)
+        assert [r.reason for r in result.rejected] == reasons
+        assert len(result.rows) == 1 - len(reasons)
+        assert result.clock == taken - ahead
+
+
+def test_an_unsound_snapshot_does_not_push_out_a_sound_one(payload):
+    ticker = payload("coinpaprika", "ticker_paid")
+    result = parse(ticker | {"total_supply": -1}, ticker)
+    assert result.rows["total_supply"].tolist() == [19426512]
+    assert [r.reason for r in result.rejected] == ["negative_total_supply"]

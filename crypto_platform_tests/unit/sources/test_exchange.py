@@ -5,7 +5,7 @@ import math
 import pytest
 
 from crypto_platform.errors import ConfigurationError
-from crypto_platform.sources.exchange import BinanceCandles, ExchangeCandles, parse_klines, parse_unified
+from crypto_platform.sources.exchange import BinanceCandles, ExchangeCandles, _following, parse_klines, parse_unified
 
 
 def test_klines_keep_quote_volume_and_trades(payload):
@@ -44,3 +44,22 @@ def test_a_name_that_is_no_exchange_is_named():
 def test_quotes_follow_the_exchange():
     assert BinanceCandles().quote == "USDT"
     assert ExchangeCandles("coinbase").quote == ExchangeCandles("kraken").quote == "USD"
+
+
+HOUR_MS = 3_600_000
+
+
+@pytest.mark.parametrize(
+    ("opened", "following"),
+    [
+        ([], 100 + 5),  # nothing: an outage, or before the listing
+        ([98, 99], 100 + 5),  # only what precedes the page
+        ([100, 101, 104], 105),
+        ([99, 100, 101], 102),
+        ([101, 10_000], 102),  # one row of an absurd time skips nothing
+        ([5_000, 5_001], 1_000),  # the newest ones alone: nothing as old is kept
+    ],
+)
+def test_the_page_after_one(opened, following):
+    page = parse_unified([[hour * HOUR_MS, 1, 1, 1, 1, 1] for hour in opened])
+    assert _following(page, 100 * HOUR_MS, 1_000 * HOUR_MS - 1, 5) == following * HOUR_MS

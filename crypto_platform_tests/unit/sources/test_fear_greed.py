@@ -1,6 +1,6 @@
 """The index: texts are numbers, newest comes first, days may be missing."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -51,6 +51,9 @@ def test_an_error_is_told_in_the_vendors_words(payload):
         ({"value": None}, "malformed"),
         ({"value": True}, "malformed"),
         ({"value_classification": None}, "malformed"),
+        ({"value_classification": "x" * 41}, "malformed"),
+        ({"value_classification": "Fear\x00"}, "malformed"),
+        ({"timestamp": "1e9"}, "malformed"),
         ({"timestamp": "27-02-2026"}, "malformed"),
         ({"timestamp": "99999999999999999999"}, "malformed"),
         ({"timestamp": "1772150401"}, "off_grid"),
@@ -76,3 +79,11 @@ def test_a_day_twice_collapses_when_equal_and_is_rejected_when_not(payload):
     result = parse(answer)
     assert result.rows["fear_greed_value"].tolist() == [11, 13]
     assert [r.reason for r in result.rejected] == ["duplicate"]
+
+
+def test_a_day_ahead_of_the_vendors_clock_is_of_the_future(payload):
+    newest = datetime(2026, 2, 27, tzinfo=UTC)
+    for ahead, values in ((timedelta(minutes=4), [11, 13]), (timedelta(minutes=6), [11])):
+        result = parse_fng(payload("fear_greed", "fng"), START, END, Provenance.LIVE, newest - ahead)
+        assert result.rows["fear_greed_value"].tolist() == values
+        assert [r.reason for r in result.rejected] == ["future"] * (2 - len(values))

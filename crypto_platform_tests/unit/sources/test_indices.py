@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crypto_platform.core.provenance import Provenance
-from crypto_platform.errors import MalformedResponseError, SourceRefusedError
+from crypto_platform.errors import KeyRefusedError, MalformedResponseError, SourceRefusedError
 from crypto_platform.sources import indices
-from crypto_platform.sources.http import RetryableError
+from crypto_platform.sources.calls import RetryableError
 from crypto_platform.sources.indices import (
     PAGE,
     STEP,
@@ -20,6 +20,7 @@ from crypto_platform.sources.indices import (
     parse_hours,
 )
 from crypto_platform.sources.rows import Page
+from crypto_platform.sources.transport import Told
 from crypto_platform.symbols import Symbol
 
 BTC = Symbol("BTC", "Bitcoin", None, "BTC", default=True)
@@ -74,6 +75,31 @@ def test_a_rate_limit_in_http_200_may_pass_after_its_cooldown(payload):
     assert caught.value.retry_after == 406
 
 
+@pytest.mark.parametrize(
+    ("cooldown", "seconds"),
+    [(7, 7), (7.5, 7.5), ("7", 7), ("7.5", 7.5), (0, None), (-1, None), (None, None), ("soon", None), (True, None)],
+)
+def test_a_cooldown_comes_in_any_form(payload, cooldown, seconds):
+    with pytest.raises(RetryableError) as caught:
+        check_histohour(payload("cryptocompare", "rate_limit") | {"Cooldown": cooldown})
+    assert caught.value.retry_after == seconds
+
+
+@pytest.mark.parametrize(
+    "error",
+    [{"type": 99, "message": "over your rate limit"}, {"type": 2, "http_status_code": 429}, {"http_status_code": 503}],
+)
+def test_an_error_object_of_http_200_may_pass(error):
+    with pytest.raises(RetryableError):
+        check_hours({"Data": {}, "Err": error})
+
+
+@pytest.mark.parametrize("status", [401, 402, 403])
+def test_an_error_object_may_refuse_the_key(status):
+    with pytest.raises(KeyRefusedError, match="CRYPTO_PLATFORM_COINDESK_API_KEY"):
+        check_hours({"Data": {}, "Err": {"type": 2, "message": "API key required", "http_status_code": status}})
+
+
 def test_an_unknown_market_is_refused_in_the_vendors_words(payload):
     with pytest.raises(SourceRefusedError, match="does not exist for this coin pair"):
         check_histohour(payload("cryptocompare", "unknown_market"))
@@ -122,7 +148,7 @@ class Scripted(indices._IndexCandles):
                 page.parsed.append((hour * STEP, *values, 11.0, math.nan))
                 page.raw.append({"time": hour})
                 self.given.append(hour)
-        return page, Provenance.SIMULATED
+        return page, Told(Provenance.SIMULATED, None)
 
 
 def at(hour: int) -> datetime:
@@ -164,6 +190,21 @@ def test_a_zero_within_history_does_not_end_the_backfill():
     assert len(result.rows) == 2 * PAGE - 2
 
 
+@pytest.mark.parametrize("hour", [0, 1, 470_000])
+def test_a_row_of_an_absurd_time_does_not_end_the_backfill(hour):
+    source = Scripted(listing=0)
+    whole = source._ask
+
+    def with_a_glitch(symbol, upper, n_rows):
+        page, told = whole(symbol, upper, n_rows)
+        page.parsed[3] = (hour * STEP, *page.parsed[3][1:])
+        return page, told
+
+    source._ask = with_a_glitch
+    result = source.fetch_candles(BTC, at(480_000), at(480_000 + 3 * PAGE))
+    assert len(result.rows) == 3 * PAGE - 3
+
+
 def test_an_answer_that_ignores_the_upper_bound_is_malformed():
     source = Scripted(listing=0)
     newest = source._ask
@@ -175,5 +216,5 @@ def test_an_answer_that_ignores_the_upper_bound_is_malformed():
 def test_flat_hours_without_volume_are_kept():
     page = Page([(480_000 * STEP, 10.0, 10.0, 10.0, 10.0, 0.0, 0.0, math.nan)], [{}], [])
     source = Scripted(0)
-    source._ask = lambda *_: (page, Provenance.LIVE)
+    source._ask = lambda *_: (page, Told(Provenance.LIVE, None))
     assert len(source.fetch_candles(BTC, at(480_000), at(480_001)).rows) == 1

@@ -22,9 +22,11 @@ def row(hour: float, close: float = 10.0, low: float = 5.0) -> tuple[float, ...]
     return (EPOCH + 3600 * hour, 10.0, 20.0, low, close, 1.0, 10.0, math.nan)
 
 
-def fetched(*rows: tuple[float, ...], malformed: tuple = ()) -> Fetched:
+def fetched(*rows: tuple[float, ...], malformed: tuple = (), clock: datetime | None = None) -> Fetched:
     page = Page(list(rows), list(rows), list(malformed))
-    return candles_from(page, symbol="BTC", vendor="v", provenance=Provenance.RECORDED, start=START, end=END)
+    return candles_from(
+        page, symbol="BTC", vendor="v", provenance=Provenance.RECORDED, start=START, end=END, clock=clock
+    )
 
 
 def hours(result: Fetched) -> list[float]:
@@ -66,6 +68,24 @@ def test_rows_outside_the_half_open_interval_are_left_out_silently():
     result = fetched(row(-1), row(0), row(5), row(6))
     assert hours(result) == [0, 5]
     assert not result.rejected
+
+
+@pytest.mark.parametrize("clock", [None, END + timedelta(minutes=30)])
+def test_the_running_hour_is_left_out_and_one_that_has_not_begun_is_quarantined(clock):
+    result = fetched(row(5), row(6), row(7), row(8), clock=clock)
+    assert hours(result) == [5]
+    assert [r.reason for r in result.rejected] == ["future"] * 2
+    assert result.clock == clock
+
+
+def test_history_is_no_future_of_a_vendor_whose_clock_is_known():
+    assert fetched(row(9), clock=END + timedelta(hours=3)).rejected == ()
+
+
+def test_an_hour_within_the_interval_is_of_the_future_where_the_vendors_clock_says_so():
+    result = fetched(row(3), row(4), row(5), clock=START + timedelta(hours=4) - timedelta(seconds=30))
+    assert hours(result) == [3, 4]
+    assert [r.reason for r in result.rejected] == ["future"]
 
 
 def test_equal_rows_of_an_hour_collapse_silently():
