@@ -6,6 +6,7 @@ from typing import Final
 from pydantic import SecretStr
 
 from crypto_platform.errors import ConfigurationError
+from crypto_platform.sources.archive import ARCHIVE_URL, ArchiveHost
 from crypto_platform.sources.base import CandleSource, SentimentSource, SnapshotSource
 from crypto_platform.sources.coinpaprika import DEFAULT_URL as COINPAPRIKA_URL
 from crypto_platform.sources.coinpaprika import CoinPaprika
@@ -23,6 +24,7 @@ from crypto_platform.sources.indices import (
 )
 
 __all__ = [
+    "ARCHIVE_URL",
     "BINANCE_URL",
     "COINDESK_URL",
     "COINPAPRIKA_URL",
@@ -30,6 +32,7 @@ __all__ = [
     "DEFAULT_ORDER",
     "FEAR_GREED_URL",
     "SourceConfig",
+    "archive_host",
     "candle_sources",
     "passed_over",
     "sentiment_source",
@@ -62,6 +65,7 @@ class SourceConfig:
     cryptocompare_url: str = CRYPTOCOMPARE_URL
     coindesk_url: str = COINDESK_URL
     binance_url: str = BINANCE_URL
+    binance_archive_url: str = ARCHIVE_URL
     coinbase_url: str | None = None
     kraken_url: str | None = None
     fear_greed_url: str = FEAR_GREED_URL
@@ -127,3 +131,8 @@ def snapshot_source(config: SourceConfig) -> SnapshotSource:
 def sentiment_source(config: SourceConfig) -> SentimentSource:
     """The source of the fear and greed index."""
     return FearGreed(config.fear_greed_url, config.patience)
+
+
+def archive_host(config: SourceConfig) -> ArchiveHost:
+    """Binance's bulk archive."""
+    return ArchiveHost(config.binance_archive_url, config.patience)

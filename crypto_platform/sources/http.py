@@ -139,8 +139,17 @@ class HttpClient:
         self.patience = patience or Patience()
         self._threads = local()
 
+    def get_bytes(self, path: str) -> tuple[bytes, Provenance]:
+        """A file, under the rules of `get_json`; not looked into."""
+        content, provenance = self.get_json(path, decode=_content)
+        return bytes(content), provenance
+
     def get_json(
-        self, path: str, params: Mapping[str, Any] | None = None, check: Callable[[Any], None] | None = None
+        self,
+        path: str,
+        params: Mapping[str, Any] | None = None,
+        check: Callable[[Any], None] | None = None,
+        decode: Callable[[str, requests.Response], Any] | None = None,
     ) -> tuple[Any, Provenance]:
         """Answer of one request, retried while it may help.
 
@@ -152,6 +161,8 @@ class HttpClient:
             Query; must not hold secrets.
         check : callable, optional
             Sees the payload before it counts as an answer; may raise `RetryableError` or a `SourceError`.
+        decode : callable, optional
+            Makes the payload of a path and its answer, where that is no JSON.
 
         Raises
         ------
@@ -164,7 +175,7 @@ class HttpClient:
         """
         for attempt in range(self.patience.attempts):
             try:
-                payload, provenance = self._attempt(path, params or {})
+                payload, provenance = self._attempt(path, params or {}, decode or self._json)
                 if check:
                     check(payload)
             except RetryableError as error:
@@ -182,7 +193,9 @@ class HttpClient:
                 return payload, provenance
         raise AssertionError("unreachable: the last attempt returns or raises")
 
-    def _attempt(self, path: str, params: Mapping[str, Any]) -> tuple[Any, Provenance]:
+    def _attempt(
+        self, path: str, params: Mapping[str, Any], decode: Callable[[str, requests.Response], Any]
+    ) -> tuple[Any, Provenance]:
         if not hasattr(self._threads, "session"):
             self._threads.session = BoundedSession(self.patience.deadline)
         try:
@@ -201,15 +214,17 @@ class HttpClient:
             ) from error
         if response.status_code != requests.codes.ok:
             self._refuse(response)
+        return decode(path, response), provenance_from(response.headers)
+
+    def _json(self, path: str, response: requests.Response) -> Any:
         try:
-            payload = json.loads(response.content, parse_constant=_reject_constant)
+            return json.loads(response.content, parse_constant=_reject_constant)
         except (ValueError, RecursionError) as error:
             raise MalformedResponseError(
                 f"{self.provider} answered {path} with something that is not JSON "
                 f"({response.content[:80].decode('utf-8', 'replace')!r}); if a proxy stands at {self._url_setting}, "
                 "look there"
             ) from error
-        return payload, provenance_from(response.headers)
 
     def _refuse(self, response: requests.Response) -> NoReturn:
         status = response.status_code
@@ -244,6 +259,10 @@ def _said(body: bytes) -> tuple[str, dict[str, Any] | None]:
         return "", None
     error = payload.get("Err") or payload.get("error") or ""
     return str(error.get("message", "") if isinstance(error, dict) else error)[:QUOTED], payload
+
+
+def _content(_path: str, response: requests.Response) -> bytes:
+    return response.content
 
 
 def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
