@@ -16,6 +16,8 @@ COMMANDS = {
     "replay",
     "collect",
     "backfill",
+    "import archive",
+    "import files",
     "tick",
     "train",
     "forecasts",
@@ -27,7 +29,18 @@ COMMANDS = {
     "doctor",
     "docs",
 }
-READABLE_BY_SCRIPTS = {"collect", "backfill", "tick", "train", "forecasts", "symbols", "models list", "models show"}
+READABLE_BY_SCRIPTS = {
+    "collect",
+    "backfill",
+    "import archive",
+    "import files",
+    "tick",
+    "train",
+    "forecasts",
+    "symbols",
+    "models list",
+    "models show",
+}
 SETTINGS = {
     "HOME",
     "DATABASE_URL",
@@ -48,6 +61,7 @@ SETTINGS = {
     "CRYPTOCOMPARE_URL",
     "COINDESK_URL",
     "BINANCE_URL",
+    "BINANCE_ARCHIVE_URL",
     "COINBASE_URL",
     "KRAKEN_URL",
     "FEAR_GREED_URL",

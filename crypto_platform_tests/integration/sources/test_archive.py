@@ -28,7 +28,7 @@ def test_a_passing_failure_is_asked_again_and_a_lasting_one_named(server, patien
     server.script(answer(b"", 503), answer(b"x"))
     assert ArchiveHost(server.url, patience).read(PATH) == (b"x", Provenance.LIVE)
     server.script(answer(b"", 503))
-    with pytest.raises(SourceUnavailableError, match="Binance's archive .*CRYPTO_PLATFORM_BINANCE_ARCHIVE_URL"):
+    with pytest.raises(SourceUnavailableError, match=r"Binance's archive .*CRYPTO_PLATFORM_BINANCE_ARCHIVE_URL"):
         ArchiveHost(server.url, patience).read(PATH)
 
 
