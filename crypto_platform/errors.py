@@ -54,6 +54,10 @@ class MalformedResponseError(SourceError):
     """The provider answered something its contract does not allow."""
 
 
+class UnreadableFileError(SourceError):
+    """A file of history is damaged, not what its checksum says, or of a form nobody here knows."""
+
+
 class StoreError(PlatformError):
     """The warehouse cannot be used as it is."""
 

@@ -81,6 +81,7 @@ class Settings(BaseSettings):
     cryptocompare_url: str = Field(vendors.CRYPTOCOMPARE_URL, description="Base URL of CryptoCompare's legacy API")
     coindesk_url: str = Field(vendors.COINDESK_URL, description="Base URL of the CoinDesk Data API")
     binance_url: str = Field(vendors.BINANCE_URL, description="Base URL of Binance spot")
+    binance_archive_url: str = Field(vendors.ARCHIVE_URL, description="Base URL of Binance's archive of past candles")
     coinbase_url: str | None = Field(None, description="Base URL of Coinbase Exchange; ccxt's own without it")
     kraken_url: str | None = Field(None, description="Base URL of Kraken; ccxt's own without it")
     fear_greed_url: str = Field(vendors.FEAR_GREED_URL, description="Base URL of the fear and greed index")
@@ -205,6 +206,7 @@ class Settings(BaseSettings):
             cryptocompare_url=self.cryptocompare_url,
             coindesk_url=self.coindesk_url,
             binance_url=self.binance_url,
+            binance_archive_url=self.binance_archive_url,
             coinbase_url=self.coinbase_url,
             kraken_url=self.kraken_url,
             fear_greed_url=self.fear_greed_url,

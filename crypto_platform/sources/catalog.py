@@ -8,6 +8,7 @@ from pydantic import SecretStr
 
 from crypto_platform.core.politeness import Limits
 from crypto_platform.errors import ConfigurationError
+from crypto_platform.sources.archive import ARCHIVE, ARCHIVE_URL, ArchiveHost
 from crypto_platform.sources.base import CandleSource, SentimentSource, SnapshotSource
 from crypto_platform.sources.calls import Patience
 from crypto_platform.sources.coinpaprika import DEFAULT_URL as COINPAPRIKA_URL
@@ -28,6 +29,7 @@ from crypto_platform.sources.indices import (
 )
 
 __all__ = [
+    "ARCHIVE_URL",
     "BINANCE_URL",
     "COINDESK_URL",
     "COINPAPRIKA_URL",
@@ -36,6 +38,7 @@ __all__ = [
     "FEAR_GREED_URL",
     "LIMITS",
     "SourceConfig",
+    "archive_host",
     "candle_sources",
     "passed_over",
     "sentiment_source",
@@ -54,6 +57,7 @@ LIMITS: Final[Mapping[str, Limits]] = {
     CRYPTOCOMPARE: Limits(spacing=0.2),
     COINDESK: Limits(spacing=0.2),
     FEAR_GREED: Limits(spacing=1.0),  # 60/min, documented
+    ARCHIVE: Limits(spacing=0.1),  # files on a content network, of which no limit is documented
 }
 
 
@@ -79,6 +83,7 @@ class SourceConfig:
     cryptocompare_url: str = CRYPTOCOMPARE_URL
     coindesk_url: str = COINDESK_URL
     binance_url: str = BINANCE_URL
+    binance_archive_url: str = ARCHIVE_URL
     coinbase_url: str | None = None
     kraken_url: str | None = None
     fear_greed_url: str = FEAR_GREED_URL
@@ -155,3 +160,8 @@ def snapshot_source(config: SourceConfig, gate: Gate | None = None) -> SnapshotS
 def sentiment_source(config: SourceConfig, gate: Gate | None = None) -> SentimentSource:
     """The source of the fear and greed index."""
     return FearGreed(config.fear_greed_url, config.patience, limits=LIMITS[FEAR_GREED], gate=gate)
+
+
+def archive_host(config: SourceConfig, gate: Gate | None = None) -> ArchiveHost:
+    """Binance's bulk archive."""
+    return ArchiveHost(config.binance_archive_url, config.patience, limits=LIMITS[ARCHIVE], gate=gate)

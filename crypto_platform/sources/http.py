@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import requests
 
 from crypto_platform.core.politeness import Limits
+from crypto_platform.core.provenance import Provenance
 from crypto_platform.errors import (
     ConfigurationError,
     KeyRefusedError,
@@ -120,8 +121,17 @@ class HttpClient:
             self._headers["Authorization"] = key_prefix + self._key
         self._threads = local()
 
+    def get_bytes(self, path: str) -> tuple[bytes, Provenance]:
+        """A file, under the rules of `get_json`; not looked into."""
+        content, told = self.get_json(path, decode=_content)
+        return bytes(content), told.provenance
+
     def get_json(
-        self, path: str, params: Mapping[str, Any] | None = None, check: Callable[[Any], None] | None = None
+        self,
+        path: str,
+        params: Mapping[str, Any] | None = None,
+        check: Callable[[Any], None] | None = None,
+        decode: Callable[[str, requests.Response], Any] | None = None,
     ) -> tuple[Any, Told]:
         """Answer of one request, retried while it may help, and what its headers say.
 
@@ -133,6 +143,8 @@ class HttpClient:
             Query; must not hold secrets.
         check : callable, optional
             Sees the payload before it counts as an answer; may raise `RetryableError` or a `SourceError`.
+        decode : callable, optional
+            Makes the payload of a path and its answer, where that is no JSON.
 
         Raises
         ------
@@ -146,7 +158,7 @@ class HttpClient:
 
         def ask() -> tuple[Any, Told]:
             try:
-                payload, told = self._attempt(path, params or {})
+                payload, told = self._attempt(path, params or {}, decode or self._json)
                 if check:
                     check(payload)
             except SourceError as error:
@@ -165,7 +177,9 @@ class HttpClient:
         session: BoundedSession = self._threads.session
         return session
 
-    def _attempt(self, path: str, params: Mapping[str, Any]) -> tuple[Any, Told]:
+    def _attempt(
+        self, path: str, params: Mapping[str, Any], decode: Callable[[str, requests.Response], Any]
+    ) -> tuple[Any, Told]:
         self._caller.wait_turn(self._session)
         try:
             response = self._session.get(
@@ -183,15 +197,17 @@ class HttpClient:
             ) from error
         if response.status_code != requests.codes.ok:
             self._refuse(response)
+        return decode(path, response), told_by(response.headers)
+
+    def _json(self, path: str, response: requests.Response) -> Any:
         try:
-            payload = json.loads(response.content, parse_constant=_reject_constant)
+            return json.loads(response.content, parse_constant=_reject_constant)
         except (ValueError, RecursionError) as error:
             raise MalformedResponseError(
                 f"{self.provider} answered {path} with something that is not JSON "
                 f"({response.content[:80].decode('utf-8', 'replace')!r}); if a proxy stands at {self._url_setting}, "
                 "look there"
             ) from error
-        return payload, told_by(response.headers)
 
     def _refuse(self, response: requests.Response) -> NoReturn:
         status = response.status_code
@@ -226,6 +242,10 @@ def _said(body: bytes) -> tuple[str, dict[str, Any] | None]:
         return "", None
     error = payload.get("Err") or payload.get("error") or ""
     return str(error.get("message", "") if isinstance(error, dict) else error)[:QUOTED], payload
+
+
+def _content(_path: str, response: requests.Response) -> bytes:
+    return response.content
 
 
 def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:

@@ -1,11 +1,14 @@
 """Bad input on the command line: one sentence with culprit and cure, an exit code, and nothing half-written."""
 
+import hashlib
+import json
 import os
 import socket
 import sqlite3
 import subprocess
 import sys
 import threading
+import zipfile
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -16,7 +19,7 @@ from sqlalchemy import text
 from crypto_platform.storage.warehouse import Warehouse
 
 SECRET = "s3cr3t-word"
-VENDORS = ("COINPAPRIKA", "CRYPTOCOMPARE", "COINDESK", "BINANCE", "FEAR_GREED")
+VENDORS = ("COINPAPRIKA", "CRYPTOCOMPARE", "COINDESK", "BINANCE", "BINANCE_ARCHIVE", "FEAR_GREED")
 
 
 def nowhere() -> str:
@@ -200,3 +203,53 @@ def test_a_good_command_is_quiet_about_errors(cli: Cli) -> None:
     done = cli.run("forecasts", SYMBOLS="BTC")
     assert (done.returncode, done.stderr) == (0, "")
     assert "no forecasts yet" in done.stdout
+
+
+def klines(folder: Path, stem: str = "BTCUSDT-1h-2020-01", hours: int = 48) -> Path:
+    """A zip of the archive with its checksum beside it."""
+    rows = "".join(f"{1_577_836_800_000 + 3_600_000 * i},10,12,9,11,1,0,10,5,0,0,0\n" for i in range(hours))
+    path = folder / f"{stem}.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(f"{stem}.csv", rows)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    path.with_name(f"{path.name}.CHECKSUM").write_text(f"{digest}  {path.name}\n")
+    return path
+
+
+def test_history_is_imported_from_a_folder_of_archives(cli: Cli) -> None:
+    klines(cli.folder)
+    arguments = ("import", "archive", "BTC", "--from", "2019-12", "--to", "2020-01", "--folder", ".")
+    done = cli.run(*arguments)
+    assert done.returncode == 0, done.stderr
+    assert "BTCUSDT-1h-2019-12.zip" in done.stdout
+    assert "not in the archive" in done.stdout
+    rows = cli.rows()
+    assert (rows["ohlcv_data"], rows["features"], rows["imported_files"]) == (48, 48, 1)
+    again = cli.run(*arguments, "--json")
+    assert [each.get("unchanged") for each in json.loads(again.stdout)] == [None, True]
+    assert cli.rows() == rows
+
+
+def test_history_is_imported_from_files(cli: Cli) -> None:
+    path = klines(cli.folder)
+    done = cli.run("import", "files", path.name, "--symbol", "btc")
+    assert done.returncode == 0, done.stderr
+    assert "Binance klines layout" in done.stdout
+    assert cli.rows()["ohlcv_data"] == 48
+
+
+@pytest.mark.parametrize(
+    ("arguments", "culprit", "code"),
+    [
+        (("archive", "--from", "January"), "--from 'January' is no month; write it like 2020-01", 2),
+        (("archive", "--from", "2020-02", "--to", "2020-01"), "--from 2020-02 is after --to 2020-01", 2),
+        (("archive", "--from", "2020-01", "--folder", "gone"), "gone is no folder", 2),
+        (("archive", "BTC", "--from", "2020-01", "--to", "2020-01"), "BINANCE_ARCHIVE_URL", 1),
+        (("files", "gone.csv", "--symbol", "BTC"), "gone.csv cannot be read", 1),
+        (("files", "gone.csv", "--symbol", "NOPE"), "unknown symbol 'NOPE'", 2),
+    ],
+)
+def test_an_import_that_cannot_be_done_says_why(cli: Cli, arguments: tuple[str, ...], culprit: str, code: int) -> None:
+    done = cli.run("import", *arguments)
+    assert culprit in done.stderr
+    assert done.returncode == code
