@@ -7,7 +7,7 @@ import typer
 from sqlalchemy.exc import SQLAlchemyError
 
 from crypto_platform import __version__
-from crypto_platform.cli import data, demo, dev, models, store
+from crypto_platform.cli import data, demo, dev, models, store, verify
 from crypto_platform.errors import PlatformError
 
 app = typer.Typer(
@@ -18,7 +18,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for module in (demo, dev, data, models, store):
+for module in (demo, dev, data, models, store, verify):
     module.register(app)
 
 

@@ -35,3 +35,14 @@ def provenance_of(source: str) -> Provenance:
     """
     prefix, separator, _ = source.partition(":")
     return Provenance(prefix) if separator else Provenance.LIVE
+
+
+def vendor_of(source: str) -> str:
+    """Vendor that a `source` value names.
+
+    Examples
+    --------
+    >>> vendor_of("recorded:binance"), vendor_of("kraken")
+    ('binance', 'kraken')
+    """
+    return source.rpartition(":")[2]

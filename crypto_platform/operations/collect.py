@@ -1,6 +1,5 @@
 """Raw data in: candles, market snapshots and sentiment, each row known to be closed, sound and attributed."""
 
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from datetime import datetime, timedelta
@@ -13,6 +12,7 @@ from sqlalchemy import Connection, func, select
 from crypto_platform.core.bars import CANDLE_COLUMNS
 from crypto_platform.core.hours import HOUR, SETTLE, closed_until
 from crypto_platform.core.provenance import source_label
+from crypto_platform.core.quarantine import rejection_id
 from crypto_platform.errors import ConfigurationError, PlatformError, SourceError
 from crypto_platform.operations import provenance, watermarks
 from crypto_platform.operations.results import Report, SymbolResult
@@ -245,7 +245,7 @@ def _quarantine(connection: Connection, fetched: Fetched, seen_at: datetime) -> 
         return
     rows = [
         {
-            "id": hashlib.sha256(f"{r.source}|{r.dataset}|{r.symbol}|{r.reason}|{r.payload}".encode()).hexdigest(),
+            "id": rejection_id(r.source, r.dataset, r.symbol, r.reason, r.payload),
             "source": r.source,
             "dataset": r.dataset,
             "symbol": r.symbol,

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
+import ccxt
 from pydantic import SecretStr
 
 from crypto_platform.errors import ConfigurationError
@@ -31,6 +32,7 @@ __all__ = [
     "FEAR_GREED_URL",
     "SourceConfig",
     "candle_sources",
+    "is_candle_vendor",
     "passed_over",
     "sentiment_source",
     "snapshot_source",
@@ -84,6 +86,11 @@ def passed_over(config: SourceConfig) -> dict[str, str]:
         COINDESK: (config.coindesk_api_key, "CRYPTO_PLATFORM_COINDESK_API_KEY"),
     }
     return {name: f"needs {keys[name][1]}" for name in config.order if name in keys and keys[name][0] is None}
+
+
+def is_candle_vendor(name: str) -> bool:
+    """Whether a name is that of a candle source there is, usable or not."""
+    return name in (CRYPTOCOMPARE, COINDESK) or name in ccxt.exchanges
 
 
 def candle_sources(config: SourceConfig) -> tuple[CandleSource, ...]:

@@ -26,8 +26,19 @@ COMMANDS = {
     "db upgrade",
     "doctor",
     "docs",
+    "verify",
 }
-READABLE_BY_SCRIPTS = {"collect", "backfill", "tick", "train", "forecasts", "symbols", "models list", "models show"}
+READABLE_BY_SCRIPTS = {
+    "collect",
+    "backfill",
+    "tick",
+    "train",
+    "forecasts",
+    "symbols",
+    "models list",
+    "models show",
+    "verify",
+}
 SETTINGS = {
     "HOME",
     "DATABASE_URL",
