@@ -9,10 +9,11 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import CheckConstraint, Connection, Engine, inspect, text
+from sqlalchemy import Connection, Engine, inspect, text
 
 from crypto_platform.errors import SchemaVersionError
 from crypto_platform.tables import latest_predictions, metadata
+from crypto_platform.tables.columns import check_constraints
 
 NAME_LENGTH: Final = 63  # of identifiers on Postgres; migrations cut longer ones
 UPGRADE_LOCK = 6_021_866  # any constant: the key of Postgres' advisory lock around migrations
@@ -101,8 +102,8 @@ def missing_constraints(connection: Connection) -> Iterator[tuple[str, str]]:
         if inspector.get_pk_constraint(table.name)["constrained_columns"] != [c.name for c in table.primary_key]:
             yield table.name, f"the primary key ({', '.join(c.name for c in table.primary_key)}) is not there"
         there = {check["name"] for check in inspector.get_check_constraints(table.name)}
-        for check in table.constraints:
-            if isinstance(check, CheckConstraint) and str(check.name)[:NAME_LENGTH] not in there:
+        for check in check_constraints(table):
+            if str(check.name)[:NAME_LENGTH] not in there:
                 yield table.name, f"the constraint {check.name} is not there"
     context = MigrationContext.configure(connection, opts={"compare_type": True})
     for difference in compare_metadata(context, metadata):

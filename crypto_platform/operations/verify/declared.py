@@ -6,7 +6,6 @@ from typing import Final
 
 from sqlalchemy import (
     Boolean,
-    CheckConstraint,
     ColumnElement,
     Connection,
     Double,
@@ -42,7 +41,7 @@ from crypto_platform.tables import (
     ohlcv_revisions,
     predictions,
 )
-from crypto_platform.tables.columns import UTCDateTime
+from crypto_platform.tables.columns import UTCDateTime, check_constraints
 from crypto_platform.tables.predictions import NO_VERSION
 
 CLOCK_SKEW: Final = timedelta(minutes=5)  # of machines that share a store
@@ -122,10 +121,9 @@ def row_rules(table: Table, dialect: str) -> Iterator[RowRule]:
         if isinstance(column.type, UTCDateTime) and dialect == "sqlite":
             wild = func.typeof(column).not_in(("integer", "null"))
             yield RowRule(Rule.ROWS, table, wild, f"{column.name} is no number of microseconds", RESTORE)
-    for check in sorted(table.constraints, key=lambda c: str(c.name)):
-        if isinstance(check, CheckConstraint):
-            broken = literal_column(f"NOT ({check.sqltext})", Boolean)
-            yield RowRule(Rule.ROWS, table, broken, f"`{check.sqltext}` does not hold", RESTORE)
+    for check in check_constraints(table):
+        broken = literal_column(f"(NOT ({check.sqltext}))", Boolean)
+        yield RowRule(Rule.ROWS, table, broken, f"`{check.sqltext}` does not hold", RESTORE)
 
 
 def future(table: Table, as_of: datetime) -> Iterator[RowRule]:

@@ -129,6 +129,13 @@ def ask(connection: Connection, breach: Breach) -> Iterator[Finding]:
         yield Finding(breach.rule, breach.table, symbol, message, breach.cure)
 
 
+def tell(rule: Rule, table: Table, rows: pd.DataFrame, what: str, cure: str) -> Iterator[Finding]:
+    """Findings of rows that were not found by SQL: `symbol` (None where there is none) and `at`, in order."""
+    for symbol, mine in rows.groupby("symbol", dropna=False):
+        message = f"{what} ({listed(len(mine), words(mine['at'][:SHOWN]))})"
+        yield Finding(rule, table.name, symbol if isinstance(symbol, str) else None, message, cure)
+
+
 def listed(n: int, first: list[str]) -> str:
     """A number of rows and the first of them.
 

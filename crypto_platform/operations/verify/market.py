@@ -12,7 +12,7 @@ from crypto_platform.core.provenance import Provenance, provenance_of, source_la
 from crypto_platform.core.quarantine import rejection_id
 from crypto_platform.operations import provenance
 from crypto_platform.operations.collect import FEATURES_MARK
-from crypto_platform.operations.verify.findings import Breach, Finding, RowRule, Rule, culprits, listed, words
+from crypto_platform.operations.verify.findings import Breach, Finding, RowRule, Rule, culprits, tell
 from crypto_platform.operations.verify.moments import Floored, Later
 from crypto_platform.storage.warehouse import read
 from crypto_platform.tables import (
@@ -77,9 +77,7 @@ def gaps(connection: Connection) -> Iterator[Finding]:
         ("left_only", ohlcv_data, "hours from here on are missing and recorded as no gap"),
         ("right_only", ohlcv_gaps, "the gap is not what is missing between a candle and the next"),
     ):
-        for symbol, rows in both[both["side"] == side].groupby("symbol"):
-            message = f"{what} ({listed(len(rows), words(rows['at']))})"
-            yield Finding(Rule.GAPS, table.name, symbol, message, COLLECT)
+        yield from tell(Rule.GAPS, table, both[both["side"] == side], what, COLLECT)
 
 
 def coverage() -> Iterator[Breach]:
@@ -206,17 +204,16 @@ def _any_differs(pairs: Iterator[tuple[Any, Any]]) -> ColumnElement[bool]:
 
 def refused_rows(connection: Connection) -> Iterator[Finding]:
     """Ids that are not the hash of their rows; read in batches, in the order of the key."""
-    last, wrong = "", []
+    last = ""
     while True:
         rows = read(connection, select(quarantine).where(quarantine.c.id > last).order_by(quarantine.c.id).limit(BATCH))
-        wrong += [
-            row.id
+        wrong = [
+            row.id != rejection_id(row.source, row.dataset, row.symbol, row.reason, row.payload)
             for row in rows.itertuples()
-            if row.id != rejection_id(row.source, row.dataset, row.symbol, row.reason, row.payload)
         ]
+        found = rows.rename(columns={"id": "at"})[wrong]
+        what = "the id is not the hash of the row"
+        yield from tell(Rule.QUARANTINE, quarantine, found, what, "take the row out: it was changed by hand")
         if len(rows) < BATCH:
-            break
+            return
         last = rows["id"].iloc[-1]
-    if wrong:
-        message = f"the id is not the hash of the row ({listed(len(wrong), wrong)})"
-        yield Finding(Rule.QUARANTINE, quarantine.name, None, message, "take the row out: it was changed by hand")

@@ -257,7 +257,7 @@ class Hand:
 
 def _key_is_lost_and_a_candle_twice(hand: Hand) -> None:
     hand.without_key(ohlcv_data)
-    hand.another_candle("ETH", OLD, volume=1.0)
+    hand.another_candle("ETH", OLD + HOUR, trades=1.0)
 
 
 def _volume_is_negative(hand: Hand) -> None:
