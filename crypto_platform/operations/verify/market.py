@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any, Final
 
+import pandas as pd
 from sqlalchemy import ColumnElement, Connection, and_, exists, func, literal, not_, or_, select, union_all
 
 from crypto_platform.core.bars import CANDLE_COLUMNS
@@ -207,11 +208,8 @@ def refused_rows(connection: Connection) -> Iterator[Finding]:
     last = ""
     while True:
         rows = read(connection, select(quarantine).where(quarantine.c.id > last).order_by(quarantine.c.id).limit(BATCH))
-        wrong = [
-            row.id != rejection_id(row.source, row.dataset, row.symbol, row.reason, row.payload)
-            for row in rows.itertuples()
-        ]
-        found = rows.rename(columns={"id": "at"})[wrong]
+        ids = [rejection_id(r.source, r.dataset, r.symbol, r.reason, r.payload) for r in rows.itertuples()]
+        found = rows[rows["id"] != pd.Series(ids, dtype=object)].rename(columns={"id": "at"})
         what = "the id is not the hash of the row"
         yield from tell(Rule.QUARANTINE, quarantine, found, what, "take the row out: it was changed by hand")
         if len(rows) < BATCH:

@@ -1,6 +1,8 @@
 """Laws of verification: a sound store is found sound, each thing done to it by hand is found by its own rule."""
 
 import hashlib
+import json
+import os
 import re
 import shutil
 import uuid
@@ -14,11 +16,14 @@ import pandas as pd
 import pytest
 from sqlalchemy import Connection, create_engine, delete, insert, inspect, make_url, select, text, update
 from sqlalchemy.exc import DBAPIError
+from typer.testing import CliRunner
 
+from crypto_platform.cli.app import app
 from crypto_platform.core.features import DEFAULT
 from crypto_platform.core.hours import HOUR
 from crypto_platform.core.quarantine import rejection_id
 from crypto_platform.core.retraining import ClassicRules
+from crypto_platform.errors import PlatformError
 from crypto_platform.operations import compare, decide
 from crypto_platform.operations.verify import Rule, Verdict, verify
 from crypto_platform.sources.catalog import is_candle_vendor
@@ -196,7 +201,7 @@ class Hand:
 
     def do(self, statement: Any) -> None:
         """A statement that must meet a row."""
-        assert self.connection.execute(statement).rowcount > 0
+        assert self.connection.execute(statement).rowcount != 0
 
     def without(self, table: Any, constraint: str) -> None:
         """Drop a constraint that stands in the way: Postgres has no switch for CHECKs."""
@@ -630,3 +635,52 @@ def test_what_verifies_cannot_write_and_sees_one_state(copy: Copy) -> None:
         connection.execute(delete(watermarks))
     with copy.store.begin() as connection:  # the next user of the connection can
         connection.execute(delete(watermarks))
+
+
+@pytest.fixture
+def command(sound_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """`crypto-platform verify` on a copy of the sound home."""
+    shutil.copytree(sound_home, tmp_path / "home")
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.startswith("CRYPTO_PLATFORM_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("CRYPTO_PLATFORM_HOME", str(tmp_path / "home"))
+    return lambda *arguments: CliRunner().invoke(app, ["verify", *arguments])
+
+
+def test_the_command_praises_a_sound_store(command: Callable[..., Any]) -> None:
+    done = command("--now", PRESENT.isoformat())
+    assert done.exit_code == 0, done.output
+    assert re.fullmatch(rf"{len(Rule)} rules over [\d,]+ rows: sound\n", done.output)
+
+
+def test_the_command_names_culprit_and_cure_and_fails(command: Callable[..., Any], tmp_path: Path) -> None:
+    store = Warehouse.open(f"sqlite:///{tmp_path / 'home' / 'crypto_platform.db'}")
+    with store.begin() as connection:
+        connection.execute(delete(ohlcv_data).where(ohlcv_data.c.symbol == "ETH", ohlcv_data.c.timestamp == OLD + HOUR))
+    store.close()
+    shown, told = command(), command("--json")
+    assert "ETH" in shown.output
+    assert "2026-01-09" in shown.output
+    for done in (shown, told):
+        assert isinstance(done.exception, PlatformError)
+        assert done.exception.exit_code == 1
+        assert f"breaks 1 of {len(Rule)} rules (gaps_are_recorded)" in str(done.exception)
+    (finding,) = json.loads(told.output)["findings"]
+    assert finding == {
+        "rule": "gaps_are_recorded",
+        "table": "ohlcv_data",
+        "symbol": "ETH",
+        "message": "hours from here on are missing and recorded as no gap (1 row: 2026-01-09 05:00:00)",
+        "cure": "run `crypto-platform backfill`",
+    }
+
+
+def test_the_command_begins_no_store_where_there_is_none(
+    command: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CRYPTO_PLATFORM_HOME", str(tmp_path / "elsewhere"))
+    done = command()
+    assert isinstance(done.exception, PlatformError)
+    assert "there is no store at" in str(done.exception)
+    assert not (tmp_path / "elsewhere").exists()
