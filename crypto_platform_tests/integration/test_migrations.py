@@ -18,6 +18,7 @@ from sqlalchemy import (
     Integer,
     String,
     Table,
+    func,
     insert,
     inspect,
     select,
@@ -50,8 +51,17 @@ VALUES: tuple[tuple[type[Any], Callable[[Column[Any], int], Any]], ...] = (
     (Integer, lambda column, row: row % 2 if "direction" in column.name else 1 + row),
     (Double, lambda column, row: PRICES.get(column.name, 0.1 + row / 1000)),
     (JSON, lambda column, row: {"row": row, "ß": [None, 0.1]}),
-    (String, lambda column, row: WORDS.get(column.name, f"{row} ü of {column.name}")[: column.type.length]),
+    (
+        String,
+        lambda column, row: WORDS.get(column.name, f"{_number(column, row)} ü of {column.name}")[: column.type.length],
+    ),
 )
+
+
+def _number(column: Column[Any], row: int) -> int:
+    """Symbols have several rows where an instant tells these apart."""
+    dated = any(isinstance(key.type, UTCDateTime) for key in column.table.primary_key)
+    return row % 10 if dated and column.name == "symbol" else row
 
 
 def value_of(column: Column[Any], row: int) -> Any:
@@ -117,9 +127,12 @@ def test_an_upgrade_from_the_first_schema_loses_nothing(engine: Engine) -> None:
         assert contents(connection, columns) == before
         assert list(schema.missing_columns(connection)) == []
         assert list(schema.missing_constraints(connection)) == []
-        begun = connection.execute(select(watermarks.c.symbol, watermarks.c.since)).fetchall()
-        candles = connection.execute(select(ohlcv_data.c.symbol, ohlcv_data.c.timestamp)).fetchall()
-        assert sorted(begun) == sorted(candles)  # a series collected before began at its first candle
+        begun = dict(connection.execute(select(watermarks.c.symbol, watermarks.c.since)).fetchall())
+        candle = ohlcv_data.c
+        first = select(candle.symbol, func.min(candle.timestamp)).group_by(candle.symbol)
+        found = dict(connection.execute(first).fetchall())
+        assert len(found) == 10
+        assert begun == {symbol: found.get(symbol) for symbol in begun}  # a series begins at its first candle
 
 
 def test_no_migration_offers_a_way_back() -> None:

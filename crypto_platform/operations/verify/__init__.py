@@ -68,12 +68,15 @@ def verify(
         if findings := declared.absent(connection):
             return Verdict(tuple(findings), 1, 0)
         findings = declared.unenforced(connection)
+        # A key that is enforced has no duplicates.
+        loose = {finding.table for finding in findings}
+        keyed = [table for table in metadata.sorted_tables if deep or table.name in loose]
         rows = 0
-        for table, rules in _row_rules(as_of, store.dialect).items():
+        for table, rules in _row_rules(as_of, store.dialect, deep=deep).items():
             n, found = declared.scan(connection, metadata.tables[table], rules)
             rows += n
             findings += found
-        for breach in _breaches(connection, is_vendor):
+        for breach in (*declared.duplicates(keyed), *_breaches(connection, is_vendor)):
             findings += ask(connection, breach)
         findings += market.gaps(connection)
         findings += market.refused_rows(connection)
@@ -84,10 +87,10 @@ def verify(
     return Verdict(tuple(findings), len(Rule), rows)
 
 
-def _row_rules(as_of: datetime, dialect: str) -> dict[str, list[RowRule]]:
+def _row_rules(as_of: datetime, dialect: str, *, deep: bool) -> dict[str, list[RowRule]]:
     """Rules on single rows, by table."""
     by_table: dict[str, list[RowRule]] = {
-        table.name: [*declared.row_rules(table, dialect), *declared.future(table, as_of)]
+        table.name: [*declared.row_rules(table, dialect, deep=deep), *declared.future(table, as_of)]
         for table in metadata.sorted_tables
     }
     for rule in (*market.row_rules(as_of), *science.row_rules()):
@@ -97,7 +100,6 @@ def _row_rules(as_of: datetime, dialect: str) -> dict[str, list[RowRule]]:
 
 def _breaches(connection: Connection, is_vendor: Callable[[str], bool] | None) -> Iterator[Breach]:
     """Rules on several rows."""
-    yield from declared.duplicates()
     yield from declared.dangling()
     yield from market.sources(connection, is_vendor)
     yield from market.coverage()

@@ -1,6 +1,6 @@
 """Rules that the tables declare, looked at in the rows themselves: a database may not have enforced them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -42,6 +42,7 @@ from crypto_platform.tables import (
     predictions,
 )
 from crypto_platform.tables.columns import UTCDateTime, check_constraints
+from crypto_platform.tables.features import FEATURE_COLUMNS
 from crypto_platform.tables.predictions import NO_VERSION
 
 CLOCK_SKEW: Final = timedelta(minutes=5)  # of machines that share a store
@@ -97,9 +98,9 @@ def _schema_findings(missing: Iterator[tuple[str, str]]) -> list[Finding]:
     return [Finding(Rule.SCHEMA, table, None, what, cure) for table, what in missing]
 
 
-def duplicates() -> Iterator[Breach]:
+def duplicates(tables: Iterable[Table]) -> Iterator[Breach]:
     """Keys that several rows have."""
-    for table in metadata.sorted_tables:
+    for table in tables:
         rows = (
             select(func.min(symbol_of(table)).label("symbol"), place_of(table))
             .select_from(table)
@@ -110,12 +111,15 @@ def duplicates() -> Iterator[Breach]:
         yield Breach(Rule.KEYS, table.name, rows, what, "keep one of them and restore the primary key")
 
 
-def row_rules(table: Table, dialect: str) -> Iterator[RowRule]:
-    """NOT NULL, finite numbers, instants that are numbers, and the CHECK constraints of a table."""
+def row_rules(table: Table, dialect: str, *, deep: bool) -> Iterator[RowRule]:
+    """NOT NULL, finite numbers, instants that are numbers, and the CHECK constraints of a table.
+
+    Features are many columns of many rows: all are looked at where all are computed again, else the newest alone.
+    """
     for column in table.columns:
         if not column.nullable:
             yield RowRule(Rule.ROWS, table, column.is_(None), f"{column.name} is missing", RESTORE)
-        if isinstance(column.type, Double):
+        if isinstance(column.type, Double) and (deep or column.name not in FEATURE_COLUMNS):
             wild = not_(column.between(-LARGEST, LARGEST))
             yield RowRule(Rule.ROWS, table, wild, f"{column.name} is no finite number", RESTORE)
         if isinstance(column.type, UTCDateTime) and dialect == "sqlite":
