@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import groupby
+from itertools import groupby, islice
 from typing import Any, Final
 
 import pandas as pd
@@ -131,7 +131,7 @@ def ask(connection: Connection, breach: Breach) -> Iterator[Finding]:
 
 def tell(rule: Rule, table: Table, rows: pd.DataFrame, what: str, cure: str) -> Iterator[Finding]:
     """Findings of rows that were not found by SQL: `symbol` (None where there is none) and `at`, in order."""
-    for symbol, mine in rows.groupby("symbol", dropna=False):
+    for symbol, mine in islice(rows.groupby("symbol", dropna=False), SYMBOLS_SHOWN):
         message = f"{what} ({listed(len(mine), words(mine['at'][:SHOWN]))})"
         yield Finding(rule, table.name, symbol if isinstance(symbol, str) else None, message, cure)
 

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Select, and_, func, or_, select
 
 from crypto_platform.core import features as science
 from crypto_platform.core.hours import HOUR
-from crypto_platform.errors import ArtifactError
+from crypto_platform.errors import ArtifactError, InvalidBarsError
 from crypto_platform.operations import build
 from crypto_platform.operations.collect import FEATURES_MARK
 from crypto_platform.operations.verify.findings import Breach, Finding, RowRule, Rule, listed, words
@@ -140,8 +140,14 @@ def follow_from_candles(
 def _compare(
     connection: Connection, plan: Mapping[str, datetime], until: Mapping[str, datetime], as_of: datetime
 ) -> Iterator[Finding]:
-    computed = build.compute_rows(partial(read, connection), plan, as_of, as_of, science.DEFAULT)
     held = read(connection, _held(plan, until))
+    try:
+        computed = build.compute_rows(partial(read, connection), plan, as_of, as_of, science.DEFAULT)
+    except InvalidBarsError as error:  # of a symbol beyond those that findings name
+        yield Finding(Rule.FEATURES, ohlcv_data.name, None, str(error), "mend the candles first")
+        return
+    if computed.empty:  # marked as built beyond all candles: another rule says so
+        computed = held.iloc[:0]
     for symbol, start in plan.items():
         end = until[symbol]
         ours, theirs = _rows_of(held, symbol, start, end), _rows_of(computed, symbol, start, end)

@@ -25,7 +25,7 @@ from crypto_platform.core.quarantine import rejection_id
 from crypto_platform.core.retraining import ClassicRules
 from crypto_platform.errors import PlatformError
 from crypto_platform.operations import compare, decide
-from crypto_platform.operations.verify import Rule, Verdict, verify
+from crypto_platform.operations.verify import Rule, Verdict, findings, verify
 from crypto_platform.sources.catalog import is_candle_vendor
 from crypto_platform.storage import warehouse
 from crypto_platform.storage.artifacts import ArtifactStore
@@ -579,6 +579,24 @@ def test_rows_that_wait_to_be_built_again_break_nothing(copy: Copy) -> None:
             .values(close=ohlcv_data.c.high)
         )
     assert copy.verify(deep=True).findings == ()
+
+
+def test_marks_beyond_all_candles_do_not_end_the_verification(copy: Copy) -> None:
+    with copy.store.begin() as connection:
+        mine = watermarks.c.dataset == FEATURES
+        connection.execute(update(watermarks).where(mine).values(watermark=PRESENT + 100 * HOUR))
+    assert set(copy.verify().broken) == {Rule.COVERAGE, Rule.PAST}
+
+
+def test_candles_that_no_feature_can_be_computed_of_are_named(copy: Copy, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where more symbols are broken than findings name."""
+    monkeypatch.setattr(findings, "SYMBOLS_SHOWN", 0)
+    with copy.store.begin() as connection:
+        later = {"timestamp": NEW + HOUR / 2, "known_at": NEW + 2 * HOUR}
+        Hand(connection, copy.home).another_candle("ETH", NEW, **later)
+    (finding,) = copy.verify().findings
+    assert finding.rule is Rule.FEATURES
+    assert "ETH at 2026-02-25 06:30:00+00:00 is not on the hour" in finding.message
 
 
 def test_findings_name_the_hours_and_are_bounded(copy: Copy) -> None:
