@@ -1,9 +1,10 @@
 """Features and labels, kept up with the candles."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+import pandas as pd
 from sqlalchemy import Select, and_, func, or_, select
 
 from crypto_platform.core import features as science
@@ -19,6 +20,8 @@ from crypto_platform.tables.features import HORIZONS
 
 CHUNK_ROWS: Final = 400_000  # candles in memory at a time, about 0.5 GB with their features
 SENTIMENT_LOOKBACK: Final = timedelta(days=12)  # a week of change, staleness and a hole
+
+Read = Callable[[Select[Any]], pd.DataFrame]
 
 _CANDLES = ("symbol", "timestamp", "open", "high", "low", "close", "volume_base", "source")
 
@@ -45,7 +48,7 @@ def build_features(
     plan = {symbol: done[symbol] - max(HORIZONS) * HOUR for symbol in symbols if symbol in done}
 
     results: dict[str, SymbolResult] = {}
-    for chunk in _chunks(plan, end):
+    for chunk in chunks(plan, end):
         results |= _build_chunk(store, chunk, end, as_of, feature_set, dataset)
     return Report(
         features.name, tuple(results.get(s, SymbolResult(s, error="no candles yet: collect first")) for s in symbols)
@@ -61,7 +64,7 @@ def _first_candles(store: Warehouse, symbols: Sequence[str]) -> dict[str, dateti
     return {row.symbol: row.first.to_pydatetime() for row in rows.itertuples()}
 
 
-def _chunks(plan: dict[str, datetime], end: datetime) -> Iterator[dict[str, datetime]]:
+def chunks(plan: Mapping[str, datetime], end: datetime) -> Iterator[dict[str, datetime]]:
     """Symbols in portions of at most `CHUNK_ROWS` candles."""
     chunk: dict[str, datetime] = {}
     rows = 0
@@ -84,20 +87,9 @@ def _build_chunk(
     feature_set: science.FeatureSet,
     dataset: str,
 ) -> dict[str, SymbolResult]:
-    lookback = science.LOOKBACK_ROWS * HOUR
-    candles = store.read(_candles_from(plan, lookback, end))
-    if candles.empty:
+    computed = compute_rows(store.read, plan, end, as_of, feature_set)
+    if computed.empty:
         return {}
-    pins = {symbol: mark.source for symbol, mark in watermarks.read_marks(store, ohlcv_data.name, list(plan)).items()}
-    candles["is_fallback"] = is_fallback(candles.pop("source"), candles["symbol"].map(pins))
-    first = candles["timestamp"].min().to_pydatetime()
-    sentiment = store.read(
-        select(sentiment_data.c.timestamp, sentiment_data.c.known_at, sentiment_data.c.fear_greed_value).where(
-            sentiment_data.c.known_at <= as_of, sentiment_data.c.timestamp >= first - SENTIMENT_LOOKBACK
-        )
-    )
-    computed = science.compute(candles, sentiment, feature_set, plan).assign(feature_set_hash=feature_set.hash)
-
     results = {}
     for symbol, rows in computed.groupby("symbol", sort=False):
         last = rows["timestamp"].iloc[-1].to_pydatetime()
@@ -109,7 +101,36 @@ def _build_chunk(
     return results
 
 
-def _candles_from(plan: dict[str, datetime], lookback: timedelta, end: datetime) -> Select[Any]:
+def compute_rows(
+    read: Read, plan: Mapping[str, datetime], end: datetime, as_of: datetime, feature_set: science.FeatureSet
+) -> pd.DataFrame:
+    """Feature rows of each symbol from its hour of the plan up to `end`, from what the store holds.
+
+    Returns
+    -------
+    DataFrame
+        As `core.features.compute` gives it, with `feature_set_hash`; empty where there is no candle.
+
+    Raises
+    ------
+    InvalidBarsError
+        A stored candle is not sound.
+    """
+    candles = read(_candles_from(plan, science.LOOKBACK_ROWS * HOUR, end))
+    if candles.empty:
+        return pd.DataFrame()
+    pins = watermarks.pins(read, ohlcv_data.name, list(plan))
+    candles["is_fallback"] = is_fallback(candles.pop("source"), candles["symbol"].map(pins))
+    first = candles["timestamp"].min().to_pydatetime()
+    sentiment = read(
+        select(sentiment_data.c.timestamp, sentiment_data.c.known_at, sentiment_data.c.fear_greed_value).where(
+            sentiment_data.c.known_at <= as_of, sentiment_data.c.timestamp >= first - SENTIMENT_LOOKBACK
+        )
+    )
+    return science.compute(candles, sentiment, feature_set, plan).assign(feature_set_hash=feature_set.hash)
+
+
+def _candles_from(plan: Mapping[str, datetime], lookback: timedelta, end: datetime) -> Select[Any]:
     by_start: dict[datetime, list[str]] = {}
     for symbol, emit_from in plan.items():
         by_start.setdefault(emit_from - lookback, []).append(symbol)

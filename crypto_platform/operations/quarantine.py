@@ -1,11 +1,11 @@
 """Refused upstream rows, kept with the reason."""
 
-import hashlib
 from datetime import datetime
 
 from sqlalchemy import Connection
 
-from crypto_platform.sources.base import Fetched, Rejected
+from crypto_platform.core.quarantine import rejection_id
+from crypto_platform.sources.base import Fetched
 from crypto_platform.storage import warehouse
 from crypto_platform.tables import quarantine
 
@@ -16,7 +16,7 @@ def keep(connection: Connection, fetched: Fetched, seen_at: datetime) -> None:
         return
     rows = [
         {
-            "id": row_id(r),
+            "id": rejection_id(r.source, r.dataset, r.symbol, r.reason, r.payload),
             "source": r.source,
             "dataset": r.dataset,
             "symbol": r.symbol,
@@ -27,9 +27,3 @@ def keep(connection: Connection, fetched: Fetched, seen_at: datetime) -> None:
         for r in fetched.rejected
     ]
     warehouse.insert_missing(connection, quarantine, warehouse.records(rows).drop_duplicates("id"))
-
-
-def row_id(rejected: Rejected) -> str:
-    """Hash of all that was refused and why: the same row twice is one."""
-    r = rejected
-    return hashlib.sha256(f"{r.source}|{r.dataset}|{r.symbol}|{r.reason}|{r.payload}".encode()).hexdigest()

@@ -1,6 +1,6 @@
 """How far each step is done for each symbol: read before the work, written with its rows."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -37,6 +37,11 @@ class Mark:
 def read_marks(store: Warehouse, dataset: str, symbols: Sequence[str]) -> dict[str, Mark]:
     """Marks of a dataset; a symbol without one is absent."""
     return _marks(store.read(_select(dataset, symbols)))
+
+
+def pins(read: Callable[[Select[Any]], pd.DataFrame], dataset: str, symbols: Sequence[str]) -> dict[str, str | None]:
+    """Vendor that each symbol's series is pinned to."""
+    return {symbol: mark.source for symbol, mark in _marks(read(_select(dataset, symbols))).items()}
 
 
 def read_mark(connection: Connection, dataset: str, symbol: str) -> Mark | None:

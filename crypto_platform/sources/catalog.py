@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
+import ccxt
 from pydantic import SecretStr
 
 from crypto_platform.core.politeness import Limits
@@ -40,6 +41,7 @@ __all__ = [
     "SourceConfig",
     "archive_host",
     "candle_sources",
+    "is_candle_vendor",
     "passed_over",
     "sentiment_source",
     "snapshot_source",
@@ -115,6 +117,13 @@ def passed_over(config: SourceConfig) -> dict[str, str]:
 
 def candle_sources(config: SourceConfig, gate: Gate | None = None) -> tuple[CandleSource, ...]:
     """Usable candle sources in order of preference, behind one gate (of this process without `gate`).
+def is_candle_vendor(name: str) -> bool:
+    """Whether a name is that of a candle source there is, usable or not."""
+    return name in (CRYPTOCOMPARE, COINDESK) or name in ccxt.exchanges
+
+
+def candle_sources(config: SourceConfig) -> tuple[CandleSource, ...]:
+    """Usable candle sources in order of preference.
 
     Raises
     ------

@@ -34,7 +34,7 @@ from sqlalchemy.types import JSON
 from crypto_platform.core.bars import TIMESTAMP_DTYPE
 from crypto_platform.errors import StoreError
 from crypto_platform.storage import schema
-from crypto_platform.storage.engines import READ_ONLY, open_engine
+from crypto_platform.storage.engines import READ_ONLY, open_engine, snapshot
 from crypto_platform.tables.columns import UTCDateTime
 
 MICROSECONDS_PER_SECOND = 1_000_000
@@ -100,6 +100,12 @@ class Warehouse:
     def reading(self) -> Iterator[Connection]:
         """A connection that only reads and never waits for a writer."""
         with self.engine.connect().execution_options(**{READ_ONLY: True}) as connection:
+            yield connection
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        """See `storage.engines.snapshot`; the schema is taken as it is."""
+        with snapshot(self._engine) as connection:
             yield connection
 
     def read(self, statement: Select[Any]) -> pd.DataFrame:

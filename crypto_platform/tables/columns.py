@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, Boolean, CheckConstraint, Column, Dialect, Double, Integer, MetaData, String
+from sqlalchemy import BigInteger, Boolean, CheckConstraint, Column, Dialect, Double, Integer, MetaData, String, Table
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 from sqlalchemy.types import JSON, TypeDecorator, TypeEngine
 
@@ -68,6 +68,12 @@ _TYPE_NAMES: Final[tuple[tuple[type[Any], str], ...]] = (
 def type_name(column: Column[Any]) -> str:
     """Type of a column in words that hold on every engine."""
     return next(name for kind, name in _TYPE_NAMES if isinstance(column.type, kind))
+
+
+def check_constraints(table: Table) -> list[CheckConstraint]:
+    """All CHECK constraints of a table by name, those of single columns among them."""
+    found = {c for part in (table, *table.columns) for c in part.constraints if isinstance(c, CheckConstraint)}
+    return sorted(found, key=lambda check: str(check.name))
 
 
 Json = JSON().with_variant(JSONB(), "postgresql")

@@ -13,6 +13,7 @@ from crypto_platform.storage import schema
 from crypto_platform.storage.engines import open_engine, parse_url
 from crypto_platform.storage.warehouse import Warehouse
 from crypto_platform.tables import latest_predictions, metadata
+from crypto_platform.tables.columns import check_constraints
 
 VIEWS = {"latest_predictions"}
 
@@ -37,7 +38,7 @@ def test_an_empty_store_gets_tables_view_and_revision_at_first_use(store: Wareho
 def test_check_constraints_are_declared_in_the_database_too(store: Warehouse) -> None:
     inspector = inspect(store.engine)
     for table in metadata.sorted_tables:
-        declared = {c.name for c in table.constraints if c.__visit_name__ == "check_constraint"}
+        declared = {check.name for check in check_constraints(table)}
         there = {c["name"] for c in inspector.get_check_constraints(table.name)}
         assert {str(name)[:63] for name in declared} <= there, table.name
 

@@ -32,6 +32,18 @@ COMMANDS = {
     "db upgrade",
     "doctor",
     "docs",
+    "verify",
+}
+READABLE_BY_SCRIPTS = {
+    "collect",
+    "backfill",
+    "tick",
+    "train",
+    "forecasts",
+    "symbols",
+    "models list",
+    "models show",
+    "verify",
 }
 READABLE_BY_SCRIPTS = {
     "collect",

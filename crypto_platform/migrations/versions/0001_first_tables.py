@@ -817,35 +817,3 @@ def upgrade() -> None:
         WHERE place = 1
         """
     )
-
-
-def downgrade() -> None:
-    op.execute("DROP VIEW latest_predictions")
-    op.drop_table("prediction_outcomes")
-    op.drop_table("model_aliases")
-    op.drop_table("ab_test_results")
-    op.drop_table("watermarks")
-    op.drop_table("sentiment_data")
-    op.drop_table("retrain_decisions")
-    op.drop_table("quarantine")
-    with op.batch_alter_table("predictions", schema=None) as batch_op:
-        batch_op.drop_index("ix_predictions_symbol_candle")
-
-    op.drop_table("predictions")
-    op.drop_table("ohlcv_revisions")
-    with op.batch_alter_table("ohlcv_data", schema=None) as batch_op:
-        batch_op.drop_index("ix_ohlcv_data_timestamp")
-
-    op.drop_table("ohlcv_data")
-    with op.batch_alter_table("monitoring_metrics", schema=None) as batch_op:
-        batch_op.drop_index("ix_monitoring_metrics_symbol")
-
-    op.drop_table("monitoring_metrics")
-    op.drop_table("model_versions")
-    op.drop_table("model_metrics")
-    op.drop_table("market_data")
-    with op.batch_alter_table("features", schema=None) as batch_op:
-        batch_op.drop_index("ix_features_timestamp")
-
-    op.drop_table("features")
-    op.drop_table("ab_test_config")
