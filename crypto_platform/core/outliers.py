@@ -24,17 +24,22 @@ NORMAL: Final = 1.4826  # median |r| to standard deviation, if r were normal
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """A size is beyond the bound where it exceeds both so many scales and the floor (log units)."""
+    """A change is beyond the bound where it is more than so many scales, and more than a share of the price."""
 
     scales: float
-    floor: float
+    share: float
+
+    @property
+    def floor(self) -> float:
+        """The share in log units."""
+        return math.log1p(self.share)
 
     def at(self, scale: float) -> float:
         """The bound of a symbol with this scale."""
         return max(self.scales * scale, self.floor)
 
     def __str__(self) -> str:
-        return f"{self.scales:g} scales and {math.expm1(self.floor):.0%}"
+        return f"{self.scales:g} scales and {self.share:.0%}"
 
 
 CLOSE: Final = Bound(15, 0.05)  # |ln(close / previous close)|

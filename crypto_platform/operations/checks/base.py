@@ -89,6 +89,17 @@ def words(span: timedelta) -> str:
     return str(span)
 
 
+def last(span: timedelta) -> str:
+    """A span of time before now, with its article.
+
+    Examples
+    --------
+    >>> last(timedelta(days=1)), last(timedelta(days=7))
+    ('the last day', 'the last 7 days')
+    """
+    return f"the last {words(span).removeprefix('1 ')}"
+
+
 def stamp(moment: datetime) -> str:
     """An instant to the minute."""
     return f"{moment:%Y-%m-%d %H:%M}"
@@ -102,7 +113,7 @@ def some(found: list[str]) -> str:
 
 def newest(instant: Column[datetime], scope: Scope, *where: Any) -> Select[Any]:
     """Newest instant of each symbol that has one: one seek in the key a symbol, however long the history is."""
-    asked = values(column("symbol", String), name="asked").data([(name,) for name in scope.names])
+    asked = values(column("symbol", String), name="asked").data([(name,) for name in scope.names]).cte()
     of_symbol = instant.table.c.symbol == asked.c.symbol
     found = select(func.max(instant)).where(of_symbol, *where).scalar_subquery()
     return select(asked.c.symbol, found.label("newest"))

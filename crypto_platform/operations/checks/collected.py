@@ -12,6 +12,7 @@ from crypto_platform.operations.checks.base import (
     Scope,
     Statement,
     check,
+    last,
     newest,
     older_than,
     some,
@@ -151,14 +152,14 @@ CHECKS: Final = (
     check(
         market_data,
         snapshots_are_complete,
-        f"Snapshots of the last {words(SNAPSHOT_AGE)} have a price, a capitalization and a traded volume.",
+        f"Snapshots of {last(SNAPSHOT_AGE)} have a price, a capitalization and a traded volume.",
         "The vendor does not know the number; it is empty here, never estimated.",
         "Look the coin up at the vendor: a wrong id in the symbols file shows like this.",
     ),
     check(
         market_data,
         snapshots_keep_their_rules,
-        f"Snapshots of the last {words(SAMPLED)} keep the rules of their table, finite numbers among them.",
+        f"Snapshots of {last(SAMPLED)} keep the rules of their table, finite numbers among them.",
         "Rows came in past the platform, or the database has lost its constraints.",
         "Run crypto-platform verify; remove the rows that it names.",
         is_error=True,
@@ -180,7 +181,7 @@ CHECKS: Final = (
     check(
         ohlcv_data,
         candles_keep_their_rules,
-        f"Candles of the last {words(SAMPLED)} keep the rules of their table, finite numbers among them.",
+        f"Candles of {last(SAMPLED)} keep the rules of their table, finite numbers among them.",
         "Rows came in past the platform, or the database has lost its constraints.",
         "Run crypto-platform verify; remove the rows that it names and backfill.",
         is_error=True,
@@ -203,7 +204,7 @@ CHECKS: Final = (
     check(
         sentiment_data,
         sentiment_has_no_holes,
-        f"No day of the last {words(SENTIMENT_OVER)} is missing between two that are there.",
+        f"No day of {last(SENTIMENT_OVER)} is missing between two that are there.",
         "alternative.me skipped a day, or was not reached for longer than a collection looks back.",
         "Compare with its site; days it never published stay missing.",
     ),

@@ -8,7 +8,7 @@ from sqlalchemy import and_, case, func, or_, select
 
 from crypto_platform.core import agreement as opinions
 from crypto_platform.core import outliers
-from crypto_platform.operations.checks.base import DAY, Failing, Scope, check, some, stamp, words
+from crypto_platform.operations.checks.base import DAY, Failing, Scope, check, last, some, stamp, words
 from crypto_platform.storage.warehouse import Warehouse
 from crypto_platform.tables import ohlcv_crosschecks, ohlcv_data
 
@@ -94,10 +94,10 @@ def sources_agree(store: Warehouse, scope: Scope) -> Failing:
     c = ohlcv_crosschecks.c
     oldest = scope.as_of - COMPARED_AGE
     of_these = and_(c.symbol.in_(scope.names), c.timestamp >= oldest - DAY, c.checked_at >= oldest)
-    last = select(c.symbol, func.max(c.checked_at).label("at")).where(of_these).group_by(c.symbol).subquery()
+    newest = select(c.symbol, func.max(c.checked_at).label("at")).where(of_these).group_by(c.symbol).subquery()
     rows = store.read(
         select(c.symbol, c.source, c.close, c.own_close, c.checked_at)
-        .join(last, and_(c.symbol == last.c.symbol, c.checked_at == last.c.at))
+        .join(newest, and_(c.symbol == newest.c.symbol, c.checked_at == newest.c.at))
         .where(of_these)
     )
     failing = {}
@@ -116,14 +116,14 @@ CHECKS: Final = (
         ohlcv_data,
         candles_have_volumes,
         f"A source that gives volumes in quote currency gives them for at least {1 - MISSING_VOLUMES:.0%} of the hours "
-        f"of the last {words(VOLUMES_OVER)}.",
+        f"of {last(VOLUMES_OVER)}.",
         "The vendor's answers have lost a field; volume features of these hours rest on less.",
         "Look at the vendor's news; order the sources differently where it stays.",
     ),
     check(
         ohlcv_data,
         prices_do_not_jump,
-        f"In the last {words(JUDGED)} no close moved by more than {outliers.CLOSE}, no open lay more than "
+        f"In {last(JUDGED)} no close moved by more than {outliers.CLOSE}, no open lay more than "
         f"{outliers.OPEN} off the close before, and no hour ranged over more than {outliers.RANGE}. "
         f"A scale is the symbol's robust hourly spread over {words(outliers.SCALE_OVER)}.",
         "A crash, a pump, or a bad print. A few times a symbol and year it is real, which is why nothing is dropped.",
@@ -132,14 +132,14 @@ CHECKS: Final = (
     check(
         ohlcv_data,
         prices_move,
-        f"No price of the last {words(JUDGED)} stood still for {FROZEN_HOURS} hours without a trade.",
+        f"No price of {last(JUDGED)} stood still for {FROZEN_HOURS} hours without a trade.",
         "The market is suspended, or the source repeats its last price.",
         "Compare with another source. A coin that is no longer traded is marked so in the symbols file.",
     ),
     check(
         ohlcv_crosschecks,
         sources_agree,
-        f"At the newest comparison of the last {words(COMPARED_AGE)} the closes of a second source are within "
+        f"At the newest comparison of {last(COMPARED_AGE)} the closes of a second source are within "
         f"{opinions.TOLERANCE:.0%} in the median, and at most {opinions.FAR_SHARE:.0%} of them more than "
         f"{opinions.FAR:.0%} away.",
         "One of both is wrong: another coin under the same ticker, another scale, a frozen price; or the quote "

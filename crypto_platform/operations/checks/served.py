@@ -6,7 +6,7 @@ from sqlalchemy import and_, func, select
 
 from crypto_platform.core import features as science
 from crypto_platform.core.hours import HOUR
-from crypto_platform.operations.checks.base import DAY, RECENT, Failing, Scope, check, newest, older_than, words
+from crypto_platform.operations.checks.base import DAY, RECENT, Failing, Scope, check, last, newest, older_than, words
 from crypto_platform.operations.registry import champions
 from crypto_platform.storage.warehouse import Warehouse
 from crypto_platform.symbols import ALL
@@ -170,15 +170,14 @@ CHECKS: Final = (
     check(
         prediction_outcomes,
         outcomes_are_settled,
-        f"No forecast of the last {words(RECENT)} whose label is known waits longer than {words(UNSETTLED_AGE)} for "
-        "its outcome.",
+        f"No forecast of {last(RECENT)} whose label is known waits longer than {words(UNSETTLED_AGE)} for its outcome.",
         "Accuracy is stated without these hours.",
         "Run the hourly job; it settles whatever waits.",
     ),
     check(
         ab_test_results,
         arms_are_paired,
-        f"Every hour of the last {words(RECENT)} has both arms.",
+        f"Every hour of {last(RECENT)} has both arms.",
         "The paired counts of the experiment are not paired.",
         "Run the experiment job; an hour it cannot pair is a bug to report.",
         is_error=True,
@@ -186,14 +185,14 @@ CHECKS: Final = (
     check(
         retrain_decisions,
         decisions_are_recent,
-        f"Every symbol was judged in the last {words(DAY)}.",
+        f"Every symbol was judged in {last(DAY)}.",
         "A model that has gone bad would not be seen.",
         "Look at the runs of the retrain decision and whether its schedule is on.",
     ),
     check(
         monitoring_metrics,
         metrics_are_recent,
-        f"The platform was measured in the last {words(MEASURED_AGE)}.",
+        f"The platform was measured in {last(MEASURED_AGE)}.",
         "The report shows old numbers.",
         "Look at the runs of the report job and whether its schedule is on.",
     ),
