@@ -102,21 +102,25 @@ def faults_table(folder: Path, year: str = "2020") -> str:
 
 def outlier_table(folder: Path) -> str:
     """Hours a year that are flagged, by symbol, judged day by day as the check does."""
-    lines = ["| symbol | years | hours flagged a year | close | open | range | days a year |", "| --- |" + " --- |" * 6]
-    for path in sorted((folder / "ohlcv_1h").glob("*.parquet")):
-        candles = binance(folder, path.stem).reset_index()
-        found = []
-        stamps = candles["timestamp"]
-        for day in pd.date_range(stamps.iloc[0].ceil("D"), stamps.iloc[-1], freq="D"):
-            first, last = stamps.searchsorted([day - SCALE_OVER, day + timedelta(days=1)])
-            found += find_outliers(candles.iloc[first:last], day.to_pydatetime())
-        years = (stamps.iloc[-1] - stamps.iloc[0]) / HOUR / YEAR_HOURS
-        kinds = Counter(outlier.what for outlier in found)
-        hours = {outlier.timestamp for outlier in found}
-        days = {moment.date() for moment in hours}
-        counts = [len(hours), *(kinds[what] for what in ("close", "open", "range")), len(days)]
-        lines.append(f"| {path.stem} | {years:.1f} | " + " | ".join(f"{n / years:.1f}" for n in counts) + " |")
-    return "\n".join(lines)
+    head = ["| symbol | years | hours flagged a year | close | open | range | days a year |", "| --- |" + " --- |" * 6]
+    names = sorted(path.stem for path in (folder / "ohlcv_1h").glob("*.parquet"))
+    return "\n".join([*head, *(outlier_row(folder, name) for name in names)])
+
+
+def outlier_row(folder: Path, symbol: str) -> str:
+    """One symbol's row of `outlier_table`."""
+    candles = binance(folder, symbol).reset_index()
+    stamps = candles["timestamp"]
+    found = []
+    for day in pd.date_range(stamps.iloc[0].ceil("D"), stamps.iloc[-1], freq="D"):
+        first, last = stamps.searchsorted([day - SCALE_OVER, day + timedelta(days=1)])
+        found += find_outliers(candles.iloc[first:last], day.to_pydatetime())
+    years = (stamps.iloc[-1] - stamps.iloc[0]) / HOUR / YEAR_HOURS
+    kinds = Counter(outlier.what for outlier in found)
+    hours = {outlier.timestamp for outlier in found}
+    days = {moment.date() for moment in hours}
+    counts = [len(hours), *(kinds[what] for what in ("close", "open", "range")), len(days)]
+    return f"| {symbol} | {years:.1f} | " + " | ".join(f"{n / years:.1f}" for n in counts) + " |"
 
 
 def main() -> None:

@@ -74,19 +74,24 @@ def clocks_agree(store: Warehouse, scope: Scope) -> Failing:
 
 def candles_have_no_gaps(store: Warehouse, scope: Scope) -> Failing:
     """As the gaps' own table tells."""
-    rows = store.read(
-        select(ohlcv_gaps.c.symbol, ohlcv_gaps.c.gap_start, ohlcv_gaps.c.gap_end)
-        .where(ohlcv_gaps.c.symbol.in_(scope.names))
-        .order_by(ohlcv_gaps.c.symbol, ohlcv_gaps.c.gap_start.desc())
+    c, since = ohlcv_gaps.c, scope.as_of - RECENT
+    recent = store.read(
+        select(c.symbol, c.gap_start, c.gap_end)
+        .where(c.symbol.in_(scope.names), c.gap_end > since)
+        .order_by(c.symbol, c.gap_start.desc())
     )
+    if recent.empty:
+        return {}
+    older = store.read(
+        select(c.symbol, func.count().label("n"))
+        .where(c.symbol.in_(list(recent["symbol"].unique())), c.gap_end <= since)
+        .group_by(c.symbol)
+    )
+    n_older = dict(zip(older["symbol"], older["n"], strict=True))
     failing = {}
-    for name, gaps in rows.groupby("symbol"):
-        recent = gaps[gaps["gap_end"] > scope.as_of - RECENT]
-        if recent.empty:
-            continue
-        older = len(gaps) - len(recent)
-        said = [f"{stamp(g.gap_start)} to {stamp(g.gap_end)} UTC" for g in recent.itertuples()]
-        failing[str(name)] = some(said) + (f"; {older} older" if older else "")
+    for name, gaps in recent.groupby("symbol"):
+        said = [f"{stamp(g.gap_start)} to {stamp(g.gap_end)} UTC" for g in gaps.itertuples()]
+        failing[str(name)] = some(said) + (f"; {n_older[name]} older" if name in n_older else "")
     return failing
 
 
