@@ -309,6 +309,13 @@ def test_a_recorded_gap_accounts_for_its_hours_and_for_no_others(sound: Warehous
     assert failing(sound, "gaps_are_recorded") == {"ETH": "1 hours of recorded gaps have a candle"}
 
 
+def test_a_gap_beyond_the_newest_candle_accounts_for_nothing(sound: Warehouse) -> None:
+    """It is none any more where candles were taken away; no other gap is counted for it."""
+    put(sound, ohlcv_gaps, symbol="ETH", gap_start=at(7), gap_end=at(6))
+    remove(sound, ohlcv_data, ohlcv_data.c.symbol == "ETH", ohlcv_data.c.timestamp > at(9))
+    assert failing(sound, "gaps_are_recorded") == {}
+
+
 def test_a_source_that_never_gives_quote_volumes_is_left_alone(sound: Warehouse) -> None:
     change(sound, ohlcv_data, "ETH", volume=None)
     assert failing(sound, "candles_have_volumes") == {}
