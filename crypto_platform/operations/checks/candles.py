@@ -88,11 +88,10 @@ def candles_have_no_gaps(store: Warehouse, scope: Scope) -> Failing:
         .group_by(c.symbol)
     )
     n_older = dict(zip(older["symbol"], older["n"], strict=True))
-    failing = {}
-    for name, gaps in recent.groupby("symbol"):
-        said = [f"{stamp(g.gap_start)} to {stamp(g.gap_end)} UTC" for g in gaps.itertuples()]
-        failing[str(name)] = some(said) + (f"; {n_older[name]} older" if name in n_older else "")
-    return failing
+    said: dict[str, list[str]] = {}
+    for gap in recent.itertuples():  # an outage opens one for every symbol
+        said.setdefault(gap.symbol, []).append(f"{stamp(gap.gap_start)} to {stamp(gap.gap_end)} UTC")
+    return {name: some(gaps) + (f"; {n_older[name]} older" if name in n_older else "") for name, gaps in said.items()}
 
 
 def gaps_are_recorded(store: Warehouse, scope: Scope) -> Failing:

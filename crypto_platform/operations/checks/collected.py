@@ -28,7 +28,7 @@ SNAPSHOT_AGE: Final = HOUR
 SENTIMENT_AGE: Final = 26 * HOUR
 SENTIMENT_OVER: Final = 30 * DAY
 NEEDED: Final = ("price_usd", "market_cap", "total_volume")
-SAMPLED: Final = 3 * HOUR  # newest rows whose values are looked at again
+SAMPLED: Final = 2 * HOUR  # newest rows whose values are looked at again
 MONTHLY_CALLS: Final = {"coinpaprika": 20_000}  # of the free plans
 QUOTA_USED: Final = 0.9
 
