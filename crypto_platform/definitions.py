@@ -32,8 +32,10 @@ def build_defs(settings: Settings, resource_overrides: Mapping[str, Any] | None 
 def _build(settings: Settings, resource_overrides: Mapping[str, Any]) -> dg.Definitions:
     partitions = symbol_partitions(settings)
     keys = partitions.get_partition_keys()
+    policies = automation.freshness_policies()
+    assets = [*raw.build(partitions), *science.build(partitions), *oversight.build(partitions)]
     return dg.Definitions(
-        assets=[*raw.build(partitions), *science.build(partitions), *oversight.build(partitions)],
+        assets=dg.map_asset_specs(lambda spec: _fresh(spec, policies), assets),
         asset_checks=checks.build(partitions),
         jobs=jobs.build(),
         schedules=automation.schedules(settings, keys),
@@ -41,6 +43,11 @@ def _build(settings: Settings, resource_overrides: Mapping[str, Any]) -> dg.Defi
         resources={"platform": Platform(settings), **resource_overrides},
         executor=dg.in_process_executor,
     )
+
+
+def _fresh(spec: dg.AssetSpec, policies: Mapping[str, dg.FreshnessPolicy]) -> dg.AssetSpec:
+    policy = policies.get(spec.key.to_user_string())
+    return spec if policy is None else dg.apply_freshness_policy(spec, policy)
 
 
 @dg.definitions

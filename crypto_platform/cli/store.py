@@ -7,6 +7,7 @@ from typing import Any, Literal, get_args, get_origin
 import typer
 from pydantic.fields import FieldInfo
 
+from crypto_platform import settings as configuration
 from crypto_platform.cli.shared import console, ensure_home, platform, show
 from crypto_platform.errors import PlatformError
 from crypto_platform.settings import PREFIX, Settings
@@ -80,8 +81,11 @@ def _probes(p: Any) -> Iterator[tuple[str, Any]]:
 
 
 def docs(check: bool = typer.Option(False, "--check", help="Only say whether the files are current.")) -> None:
-    """Render docs/data-dictionary.md, docs/settings.md and .env.example from the declarations."""
+    """Render docs/checks.md, docs/data-dictionary.md, docs/settings.md and .env.example from the declarations."""
+    from crypto_platform.cli.checks import checks_page
+
     rendered = {
+        Path("docs/checks.md"): checks_page(configuration.load()),
         Path("docs/data-dictionary.md"): data_dictionary(metadata),
         Path("docs/settings.md"): _settings_table(),
         Path(".env.example"): _env_example(),

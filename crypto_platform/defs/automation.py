@@ -1,13 +1,17 @@
-"""Every schedule and the sensor. All cron lines are UTC; a tick is one run over the range of all symbols."""
+"""Every schedule, the sensor, and how fresh assets must be.
+
+All cron lines are UTC; a tick is one run over the range of all symbols.
+"""
 
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import dagster as dg
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
+from dagster._utils.schedules import get_smallest_cron_interval
 
 from crypto_platform.defs import jobs
 from crypto_platform.defs.assets.science import MODELS
@@ -31,6 +35,11 @@ class Cadence:
     why: str
     partitioned: bool = True
 
+    @property
+    def interval(self) -> timedelta:
+        """Shortest time between two ticks."""
+        return get_smallest_cron_interval(self.cron)
+
 
 CADENCES: Final = (
     Cadence(jobs.COLLECT, "3,18,33,48 * * * *", "off the quarter hours, at which everybody else calls"),
@@ -40,6 +49,27 @@ CADENCES: Final = (
     Cadence(jobs.REPORT, "12,42 * * * *", "after the hour's forecasts and the experiment", partitioned=False),
     Cadence(jobs.RETRAIN_DECISION, "40 */6 * * *", "between the ticks that write what it reads"),
 )
+
+
+LATE: Final = timedelta(minutes=10)  # that a healthy tick may wait in the queue and run
+WARN_TICKS, FAIL_TICKS = 2, 4  # one tick missed, three ticks missed
+
+
+def freshness_policies() -> dict[str, dg.FreshnessPolicy]:
+    """How old the newest materialization of each scheduled asset may be: so many ticks of its most frequent job.
+
+    A policy is about an asset, whichever partition was materialized; a single stale symbol is a check's business.
+    """
+    every: dict[str, timedelta] = {}
+    for cadence in CADENCES:
+        for asset in jobs.ASSETS[cadence.job]:
+            every[asset] = min(cadence.interval, every.get(asset, timedelta.max))
+    return {
+        asset: dg.FreshnessPolicy.time_window(
+            fail_window=FAIL_TICKS * interval + LATE, warn_window=WARN_TICKS * interval + LATE
+        )
+        for asset, interval in every.items()
+    }
 
 
 def schedules(settings: Settings, keys: Sequence[str]) -> list[dg.ScheduleDefinition]:

@@ -8,6 +8,7 @@ from sqlalchemy import Table
 
 from crypto_platform.core.provenance import Provenance
 from crypto_platform.defs.resources import Platform
+from crypto_platform.operations.checks import Declared
 from crypto_platform.operations.provenance import provenance_of_store
 from crypto_platform.operations.results import Report, SymbolResult
 from crypto_platform.tables.columns import type_name
@@ -47,11 +48,21 @@ def column_schema(table: Table) -> dg.TableSchema:
     )
 
 
-def success_spec(asset: str) -> dg.AssetCheckSpec:
-    """Check that the last run succeeded for each of its symbols."""
-    return dg.AssetCheckSpec(
-        COLLECTED, asset=asset, description="The run succeeded for every symbol; the failing ones are named."
+def succeeded(asset: str) -> Declared:
+    """The check that the last run succeeded for each of its symbols."""
+    return Declared(
+        asset,
+        COLLECTED,
+        "The run succeeded for every symbol; the failing ones are named.",
+        "Their rows are as they were before the run.",
+        "Read the error of the symbol; the next tick goes on where this one stopped.",
+        is_error=True,
     )
+
+
+def success_spec(asset: str) -> dg.AssetCheckSpec:
+    """Dagster's form of `succeeded`."""
+    return dg.AssetCheckSpec(COLLECTED, asset=asset, description=succeeded(asset).says)
 
 
 def provenance(platform: Platform) -> dict[str, Any]:

@@ -6,31 +6,64 @@ from typing import Any
 import dagster as dg
 from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationTargetMaterializationData
 
-from crypto_platform.core.retraining import ACCURACY_HOLDS, FEATURES_HAVE_NOT_DRIFTED, MODEL_IS_FRESH, Finding
+from crypto_platform.core.retraining import (
+    ACCURACY_HOLDS,
+    FEATURES_HAVE_NOT_DRIFTED,
+    MODEL_IS_FRESH,
+    ClassicRules,
+    Finding,
+)
 from crypto_platform.defs.assets.science import MODELS
 from crypto_platform.defs.partitions import keys_of
 from crypto_platform.defs.resources import Platform
 from crypto_platform.operations import decide
-from crypto_platform.operations.checks import (
-    CHECKS,
-    Check,
-    candles_are_fresh,
-    features_follow_candles,
-    forecasts_are_fresh,
-)
+from crypto_platform.operations.checks import CHECKS, Check, Declared, Scope
+from crypto_platform.operations.checks.candles import candles_are_fresh
+from crypto_platform.operations.checks.served import features_follow_candles, forecasts_are_fresh
+from crypto_platform.symbols import select
 from crypto_platform.tables import features, prediction_outcomes, predictions
 
-HOUR_IS_SERVED = "hour_is_served"
-DECISIONS = {
-    ACCURACY_HOLDS: prediction_outcomes.name,
-    FEATURES_HAVE_NOT_DRIFTED: features.name,
-    MODEL_IS_FRESH: MODELS,
-}
+RULES = ClassicRules()  # as `Platform.rules`
+HOUR_IS_SERVED = Declared(
+    predictions.name,
+    "hour_is_served",
+    "The newest hour has its candle, its feature row and its forecast.",
+    "The symbol is not served this hour; the message says which step is missing.",
+    "Follow the first missing step: candle, features, forecast.",
+)
+DECISIONS = (
+    Declared(
+        prediction_outcomes.name,
+        ACCURACY_HOLDS,
+        f"Accuracy of the last {RULES.window_hours} hours is not below its threshold.",
+        "The champion forecasts worse than it should.",
+        "Nothing: the sensor trains the symbol, once a day at most.",
+    ),
+    Declared(
+        features.name,
+        FEATURES_HAVE_NOT_DRIFTED,
+        "The features' means are where they were in the weeks before.",
+        "The market is unlike the one that the model learned.",
+        "Nothing: the sensor trains the symbol, once a day at most.",
+    ),
+    Declared(
+        MODELS,
+        MODEL_IS_FRESH,
+        f"There is a champion, trained less than {RULES.max_age_days:g} days ago.",
+        "The model is old, or there is none.",
+        "Nothing: the sensor trains the symbol, once a day at most.",
+    ),
+)
+
+
+def key_of(check: Declared) -> dg.AssetCheckKey:
+    """Dagster's key of a check."""
+    return dg.AssetCheckKey(dg.AssetKey(check.asset), check.name)
 
 
 def decision_keys() -> dict[str, dg.AssetCheckKey]:
     """Keys of the checks whose failure asks for training, by the name of their finding."""
-    return {name: dg.AssetCheckKey(dg.AssetKey(asset), name) for name, asset in DECISIONS.items()}
+    return {check.name: key_of(check) for check in DECISIONS}
 
 
 def build(partitions: dg.PartitionsDefinition) -> list[dg.AssetChecksDefinition]:
@@ -38,18 +71,27 @@ def build(partitions: dg.PartitionsDefinition) -> list[dg.AssetChecksDefinition]
     return [*(_once(check, partitions) for check in CHECKS), _hour_is_served(partitions), _decision_checks(partitions)]
 
 
+def _scope(context: dg.AssetCheckExecutionContext, platform: Platform, partitions: dg.PartitionsDefinition) -> Scope:
+    names = keys_of(context.run.tags, partitions.get_partition_keys())
+    return Scope(select(platform.settings.book, tuple(names)), platform.as_of(context.run.tags))
+
+
+def _spec(check: Declared, partitions: dg.PartitionsDefinition) -> dg.AssetCheckSpec:
+    return dg.AssetCheckSpec(check.name, asset=check.asset, partitions_def=partitions, description=check.says)
+
+
 def _once(check: Check, partitions: dg.PartitionsDefinition) -> dg.AssetChecksDefinition:
     """A check evaluated once over all symbols of the run, naming the failing ones."""
 
-    @dg.asset_check(asset=check.asset, name=check.name, description=check.description)
+    @dg.asset_check(asset=check.asset, name=check.name, description=check.says)
     def evaluate(context: dg.AssetCheckExecutionContext, platform: dg.ResourceParam[Platform]) -> dg.AssetCheckResult:
-        symbols = keys_of(context.run.tags, partitions.get_partition_keys())
-        failing = check.statement(platform.store, symbols, platform.as_of(context.run.tags))
-        severity = dg.AssetCheckSeverity.ERROR if check.is_error else dg.AssetCheckSeverity.WARN
+        scope = _scope(context, platform, partitions)
+        failing = check.statement(platform.store, scope)
         return dg.AssetCheckResult(
             passed=not failing,
-            severity=severity,
-            metadata={"failing": dict(failing)} if failing else {"symbols": len(symbols)},
+            severity=dg.AssetCheckSeverity(check.severity),
+            description=f"{check.means} {check.do}" if failing else None,
+            metadata={"failing": dict(failing)} if failing else {"symbols": len(scope.symbols)},
         )
 
     return evaluate
@@ -95,30 +137,19 @@ def _evaluation(
 def _hour_is_served(partitions: dg.PartitionsDefinition) -> dg.AssetChecksDefinition:
     """The hourly tick's one evaluation a symbol: data, features and forecast of the newest hour are there."""
 
-    @dg.multi_asset_check(
-        specs=[
-            dg.AssetCheckSpec(
-                HOUR_IS_SERVED,
-                asset=predictions.name,
-                partitions_def=partitions,
-                description="The newest hour has its candle, its feature row and its forecast.",
-            )
-        ],
-        name=HOUR_IS_SERVED,
-    )
+    @dg.multi_asset_check(specs=[_spec(HOUR_IS_SERVED, partitions)], name=HOUR_IS_SERVED.name)
     def evaluate(context: dg.AssetCheckExecutionContext, platform: dg.ResourceParam[Platform]) -> Iterator[Any]:
-        symbols = keys_of(context.run.tags, partitions.get_partition_keys())
-        as_of = platform.as_of(context.run.tags)
-        problems: dict[str, list[str]] = {symbol: [] for symbol in symbols}
+        scope = _scope(context, platform, partitions)
+        problems: dict[str, list[str]] = {symbol: [] for symbol in scope.names}
         for subject, statement in (
             ("candle", candles_are_fresh),
             ("features", features_follow_candles),
             ("forecast", forecasts_are_fresh),
         ):
-            for symbol, why in statement(platform.store, symbols, as_of).items():
+            for symbol, why in statement(platform.store, scope).items():
                 problems[symbol].append(f"{subject}: {why}")
-        key = dg.AssetCheckKey(dg.AssetKey(predictions.name), HOUR_IS_SERVED)
-        targets = _targets(context.instance, key.asset_key, symbols)
+        key = key_of(HOUR_IS_SERVED)
+        targets = _targets(context.instance, key.asset_key, scope.names)
         for symbol, found in problems.items():
             yield _evaluation(key, symbol, "; ".join(found) or None, {}, targets)
         yield dg.Output(None, output_name=_output(key))
@@ -129,19 +160,9 @@ def _hour_is_served(partitions: dg.PartitionsDefinition) -> dg.AssetChecksDefini
 def _decision_checks(partitions: dg.PartitionsDefinition) -> dg.AssetChecksDefinition:
     """The three findings of the retrain decision, symbol by symbol; `retrain_sensor` trains where one fails."""
     keys = decision_keys()
-    says = {
-        ACCURACY_HOLDS: "Accuracy of the last 72 hours is not below its threshold.",
-        FEATURES_HAVE_NOT_DRIFTED: "The features' means are where they were in the weeks before.",
-        MODEL_IS_FRESH: "There is a champion, trained less than a week ago.",
-    }
 
     @dg.multi_asset_check(
-        specs=[
-            dg.AssetCheckSpec(name, asset=asset, partitions_def=partitions, description=says[name])
-            for name, asset in DECISIONS.items()
-        ],
-        name="decision_checks",
-        can_subset=True,
+        specs=[_spec(check, partitions) for check in DECISIONS], name="decision_checks", can_subset=True
     )
     def evaluate(context: dg.AssetCheckExecutionContext, platform: dg.ResourceParam[Platform]) -> Iterator[Any]:
         symbols = keys_of(context.run.tags, partitions.get_partition_keys())

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-import ccxt
 from pydantic import SecretStr
 
 from crypto_platform.core.politeness import Limits
@@ -28,6 +27,7 @@ from crypto_platform.sources.indices import (
     CoinDesk,
     CryptoCompare,
 )
+from crypto_platform.sources.layouts import CRYPTODATADOWNLOAD
 
 __all__ = [
     "ARCHIVE_URL",
@@ -115,15 +115,15 @@ def passed_over(config: SourceConfig) -> dict[str, str]:
     return {name: f"needs {keys[name][1]}" for name in config.order if name in keys and keys[name][0] is None}
 
 
+def is_candle_vendor(name: str) -> bool:
+    """Whether a name is that of a candle source there is, usable or not, or of files that stand in for one."""
+    import ccxt  # noqa: PLC0415 - a third of a second, which only `verify` needs
+
+    return name in (CRYPTOCOMPARE, COINDESK, CRYPTODATADOWNLOAD) or name in ccxt.exchanges
+
+
 def candle_sources(config: SourceConfig, gate: Gate | None = None) -> tuple[CandleSource, ...]:
     """Usable candle sources in order of preference, behind one gate (of this process without `gate`).
-def is_candle_vendor(name: str) -> bool:
-    """Whether a name is that of a candle source there is, usable or not."""
-    return name in (CRYPTOCOMPARE, COINDESK) or name in ccxt.exchanges
-
-
-def candle_sources(config: SourceConfig) -> tuple[CandleSource, ...]:
-    """Usable candle sources in order of preference.
 
     Raises
     ------

@@ -78,6 +78,22 @@ def test_the_command_line_backfills_a_job_for_all_symbols(live: Any) -> None:
     assert sorted(jobs_of, key=str) == [{symbol} for symbol in SYMBOLS]
 
 
+def test_the_daemon_says_how_fresh_each_scheduled_asset_is(live: Any) -> None:
+    """Of what the demo materialized; the APIs, which nothing here materializes, have no such state."""
+    query = "{ assetNodes { assetKey { path } freshnessStatusInfo { freshnessStatus } } }"
+
+    def judged() -> dict[str, str] | None:
+        nodes = live.ask(query)["assetNodes"]
+        infos = {node["assetKey"]["path"][0]: node["freshnessStatusInfo"] for node in nodes}
+        states = {name: info["freshnessStatus"] for name, info in infos.items() if info}
+        return states if "UNKNOWN" not in states.values() else None
+
+    states = live.wait_for(judged, "a freshness state of every scheduled asset")
+    assert {"ohlcv_data", "features", "models", "monitoring_report"} <= states.keys()
+    assert "exchange_api" not in states
+    assert set(states.values()) == {"HEALTHY"}
+
+
 def test_schedules_and_sensor_are_on_and_tick(live: Any) -> None:
     def ticked() -> dict[str, Any] | None:
         found = live.ask(INSTIGATORS, s=REPOSITORY)

@@ -7,8 +7,9 @@ import pytest
 
 import crypto_platform
 from crypto_platform.cli import store as commands
+from crypto_platform.definitions import build_defs
 from crypto_platform.errors import PlatformError
-from crypto_platform.settings import PREFIX, Settings
+from crypto_platform.settings import PREFIX, Settings, load
 from crypto_platform.tables import metadata
 from crypto_platform.tables.render.docs import data_dictionary
 
@@ -24,7 +25,9 @@ def test_the_documents_in_the_repository_are_current(monkeypatch: pytest.MonkeyP
 
 def test_the_check_names_what_is_stale_and_rendering_mends_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(PlatformError, match=r"data-dictionary\.md, .*settings\.md, .*run `crypto-platform docs`"):
+    with pytest.raises(
+        PlatformError, match=r"checks\.md, .*data-dictionary\.md, .*settings\.md, .*run `crypto-platform docs`"
+    ):
         commands.docs(check=True)
     assert list(tmp_path.iterdir()) == []  # checking writes nothing
     commands.docs(check=False)
@@ -33,6 +36,22 @@ def test_the_check_names_what_is_stale_and_rendering_mends_it(tmp_path: Path, mo
         file.write("an edit by hand\n")
     with pytest.raises(PlatformError, match=r"^docs/settings\.md no longer"):
         commands.docs(check=True)
+
+
+def test_every_check_of_the_graph_is_explained_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With its severity, the job that evaluates it, what is true and what to do, and no cell is empty."""
+    monkeypatch.chdir(tmp_path)
+    commands.docs(check=False)
+    row = r"^\| `(\w+)` \| `(\w+)` \| (\w+) \|(.+)\|(.+)\|(.+)\|$"
+    rows = re.findall(row, Path("docs/checks.md").read_text(), re.MULTILINE)
+    graph = build_defs(load(symbols=("BTC",))).resolve_asset_graph()
+    keys = {(key.name, key.asset_key.to_user_string()) for key in graph.asset_check_keys}
+    assert sorted((name, asset) for name, asset, *_ in rows) == sorted(keys)
+    for _, _, severity, job, says, fails in rows:
+        assert severity in {"WARN", "ERROR"}
+        assert re.search(r"`\w+_job` \(.* \* \*\)", job)
+        assert says.strip().endswith(".")
+        assert fails.strip().endswith(".")
 
 
 def test_every_setting_is_documented_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

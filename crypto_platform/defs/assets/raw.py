@@ -10,9 +10,10 @@ from pydantic import Field
 from crypto_platform.defs import catalog
 from crypto_platform.defs.resources import Platform
 from crypto_platform.operations import collect
+from crypto_platform.operations import crosscheck as second_opinions
 from crypto_platform.operations.candles import TICK_CHUNKS, collect_candles
 from crypto_platform.symbols import select
-from crypto_platform.tables import market_data, ohlcv_data, sentiment_data
+from crypto_platform.tables import market_data, ohlcv_crosschecks, ohlcv_data, sentiment_data
 
 GROUP = "raw"
 APIS = {
@@ -86,6 +87,24 @@ def build(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition | dg.
         )
         yield from catalog.publish(context, platform, report)
 
+    @dg.asset(
+        **catalog.spec(ohlcv_crosschecks, GROUP, {"table"}),
+        deps=[ohlcv_data.name, "exchange_api"],
+        partitions_def=partitions,
+        backfill_policy=whole_range,
+        check_specs=[catalog.success_spec(ohlcv_crosschecks.name)],
+        name=ohlcv_crosschecks.name,
+    )
+    def crosschecks(context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform]) -> Iterator[Any]:
+        report = second_opinions.crosscheck(
+            platform.store,
+            platform.candle_sources,
+            select(platform.settings.book, tuple(context.partition_keys)),
+            as_of=platform.as_of(context.run.tags),
+            settle=platform.settings.settle,
+        )
+        yield from catalog.publish(context, platform, report)
+
     @dg.asset(**catalog.spec(sentiment_data, GROUP, {"table"}), deps=["fear_greed_api"], name=sentiment_data.name)
     def sentiment(
         context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform]
@@ -98,4 +117,4 @@ def build(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition | dg.
         )
         return dg.MaterializeResult(metadata=catalog.total(platform, report))
 
-    return [*apis, market_snapshots, candles, sentiment]
+    return [*apis, market_snapshots, candles, crosschecks, sentiment]

@@ -1,6 +1,6 @@
 """What Dagster is told: assets are the design's tables, jobs its rows, and a tick is one run over all symbols."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 import pytest
@@ -14,6 +14,7 @@ from crypto_platform.settings import Settings, load
 TABLES = {
     "market_data": ("raw", "market_data"),
     "ohlcv_data": ("raw", "ohlcv_data"),
+    "ohlcv_crosschecks": ("raw", "ohlcv_crosschecks"),
     "sentiment_data": ("raw", "sentiment_data"),
     "features": ("features", "features"),
     "models": ("models", "model_versions"),
@@ -33,7 +34,7 @@ DECISIONS = {
     "models:model_is_fresh",
 }
 JOBS = {
-    "collect_job": {"market_data", "ohlcv_data", "sentiment_data"},
+    "collect_job": {"market_data", "ohlcv_data", "ohlcv_crosschecks", "sentiment_data"},
     "hourly_job": {"ohlcv_data", "features", "predictions", "prediction_outcomes"},
     "train_job": {"models", "model_metrics"},
     "experiment_job": {"ab_test_results", "ab_test_report"},
@@ -47,6 +48,15 @@ CRON = {
     "experiment_schedule": "10 */2 * * *",
     "report_schedule": "12,42 * * * *",
     "retrain_decision_schedule": "40 */6 * * *",
+}
+
+INTERVALS = {
+    "3,18,33,48 * * * *": timedelta(minutes=15),
+    "5 * * * *": timedelta(hours=1),
+    "20 0 * * *": timedelta(days=1),
+    "10 */2 * * *": timedelta(hours=2),
+    "12,42 * * * *": timedelta(minutes=30),
+    "40 */6 * * *": timedelta(hours=6),
 }
 
 
@@ -190,6 +200,23 @@ def test_the_daily_training_trains_what_the_setting_says(
     chosen = build_defs(load(home=settings.home, symbols=("BTC", "ETH"), training=training))
     (request,) = tick(chosen, "train_schedule", instance)
     assert request.run_config == {"ops": {"models": {"config": {"only_due": only_due, "reason": "schedule"}}}}
+
+
+@pytest.mark.parametrize("name", [*TABLES, *FILES, *sorted(APIS)])
+def test_every_scheduled_asset_must_be_as_fresh_as_its_most_frequent_job(
+    name: str, specs: dict[str, dg.AssetSpec], defs: dg.Definitions
+) -> None:
+    """It warns once a tick was missed and fails after three, and leaves a healthy run its time."""
+    policy = specs[name].freshness_policy
+    crons = {schedule.job_name: schedule.cron_schedule for schedule in defs.schedules or ()}
+    intervals = [INTERVALS[crons[job]] for job, assets in JOBS.items() if name in assets]
+    if not intervals:
+        assert policy is None
+        return
+    assert policy is not None
+    warn, fail = policy.warn_window.to_timedelta(), policy.fail_window.to_timedelta()
+    assert 2 * min(intervals) < warn < 3 * min(intervals)
+    assert 4 * min(intervals) < fail < 5 * min(intervals)
 
 
 def test_every_cadence_has_its_job() -> None:

@@ -110,6 +110,28 @@ def test_running_a_range_again_writes_nothing(world: Any, collected: dg.ExecuteI
     assert {m["rows_written"] for a in ("ohlcv_data", "features") for m in metadata_of(result, a).values()} == {0}
 
 
+def test_second_opinions_pass_also_where_nobody_has_one(world: Any, collected: dg.ExecuteInProcessResult) -> None:
+    result = world.materialize("ohlcv_crosschecks")
+    assert result.success
+    assert materialized(result) == {("ohlcv_crosschecks", symbol): 1 for symbol in SYMBOLS}
+    assert {e.check_name: e.passed for e in result.get_asset_check_evaluations()} == {
+        CHECK: True,
+        "sources_agree": True,
+    }
+
+
+def test_a_failing_check_says_what_it_means_and_names_the_symbols(
+    world: Any, collected: dg.ExecuteInProcessResult
+) -> None:
+    """Once for all symbols of the run, not once for each."""
+    later = world.run("hourly_job", as_of=NOW + timedelta(hours=900))
+    (evaluation,) = [e for e in later.get_asset_check_evaluations() if e.check_name == "symbols_are_asked_for"]
+    assert not evaluation.passed
+    assert evaluation.severity is dg.AssetCheckSeverity.WARN
+    assert "Look at the runs of the collection" in (evaluation.description or "")
+    assert set(evaluation.metadata["failing"].value) == set(SYMBOLS)
+
+
 @pytest.fixture(scope="module")
 def hour(world: Any, collected: dg.ExecuteInProcessResult) -> dg.ExecuteInProcessResult:
     """An hourly tick before any model was trained."""
