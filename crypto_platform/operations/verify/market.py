@@ -12,7 +12,7 @@ from crypto_platform.core.hours import HOUR
 from crypto_platform.core.provenance import Provenance, provenance_of, source_label, vendor_of
 from crypto_platform.core.quarantine import rejection_id
 from crypto_platform.operations import provenance
-from crypto_platform.operations.collect import FEATURES_MARK
+from crypto_platform.operations.series import FEATURES_MARK
 from crypto_platform.operations.verify.findings import Breach, Finding, RowRule, Rule, culprits, tell
 from crypto_platform.operations.verify.moments import Floored, Later
 from crypto_platform.storage.warehouse import read

@@ -14,7 +14,7 @@ from crypto_platform.core import features as science
 from crypto_platform.core.hours import HOUR
 from crypto_platform.errors import ArtifactError, InvalidBarsError
 from crypto_platform.operations import build
-from crypto_platform.operations.collect import FEATURES_MARK
+from crypto_platform.operations.series import FEATURES_MARK
 from crypto_platform.operations.verify.findings import Breach, Finding, RowRule, Rule, listed, words
 from crypto_platform.operations.verify.moments import Later
 from crypto_platform.storage.artifacts import ArtifactStore
