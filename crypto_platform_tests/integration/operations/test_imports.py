@@ -16,7 +16,7 @@ from sqlalchemy import select
 from crypto_platform.core.hours import HOUR, SETTLE, closed_until
 from crypto_platform.core.provenance import Provenance
 from crypto_platform.errors import ProvenanceError
-from crypto_platform.operations import build, collect, watermarks
+from crypto_platform.operations import build, candles, series, watermarks
 from crypto_platform.operations.imports import import_archive, import_files
 from crypto_platform.operations.results import Report
 from crypto_platform.sources.base import Fetched
@@ -111,7 +111,7 @@ def mark(store: Warehouse) -> watermarks.Mark:
 
 
 def collect_from(store: Warehouse, vendor: Vendor) -> None:
-    collect.collect_candles(store, [vendor], [BTC], as_of=NOW, history=timedelta(days=20))
+    candles.collect_candles(store, [vendor], [BTC], as_of=NOW, history=timedelta(days=20))
 
 
 def test_an_archive_is_stored_as_it_is(store: Warehouse, history: pd.DataFrame) -> None:
@@ -127,7 +127,7 @@ def test_an_archive_is_stored_as_it_is(store: Warehouse, history: pd.DataFrame) 
     assert [r.details["file"][11:-4] for r in report.results] == ["2026-01", "2026-02", "2026-03-01", "2026-03-02"]
     assert [r.rows for r in report.results] == [744, 667, 24, 24]
     assert (report.results[0].first, report.results[0].last) == (JANUARY, FEBRUARY - HOUR)
-    assert mark(store) == watermarks.Mark(datetime(2026, 3, 3, tzinfo=UTC), "binance")
+    assert mark(store) == watermarks.Mark(datetime(2026, 3, 3, tzinfo=UTC), "binance", JANUARY)
 
 
 def test_an_unchanged_archive_is_not_downloaded_again_and_writes_nothing(
@@ -249,7 +249,7 @@ def test_older_history_does_not_take_the_mark_back_but_the_features(store: Wareh
     built = store.read(select(features).order_by(features.c.timestamp))
     assert built["timestamp"].iloc[0] == pd.Timestamp(JANUARY)
     with store.begin() as connection:
-        watermarks.lower_marks(connection, collect.FEATURES_MARK, "BTC", JANUARY)
+        watermarks.lower_marks(connection, series.FEATURES_MARK, "BTC", JANUARY)
     build.build_features(store, ["BTC"], as_of=NOW)
     pd.testing.assert_frame_equal(store.read(select(features).order_by(features.c.timestamp)), built)
 
@@ -324,7 +324,7 @@ def test_derived_candles_stand_in_until_the_vendors_own_come(
     """They are nobody's series: the vendor's own take their place, and both values are kept."""
     files(store, derived(history[:744], tmp_path / "cdd.csv"))
     assert set(stored(store)["source"]) == {"cryptodatadownload"}
-    assert watermarks.read_marks(store, ohlcv_data.name, ["BTC"]) == {}
+    assert mark(store).source is None
     files(store, csv(history[:744], tmp_path / "own.csv"))
     rows = stored(store)
     pd.testing.assert_series_equal(rows["close"], history["close"][:744])
