@@ -12,7 +12,6 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
 from sqlalchemy import Connection, create_engine, delete, insert, inspect, make_url, select, text, update
 from sqlalchemy.exc import DBAPIError
@@ -55,25 +54,6 @@ TRAINED, NOW = 1210, 1250  # hours of the training and of the present
 PRESENT = START + NOW * HOUR + timedelta(minutes=5)
 OLD, NEW = START + 100 * HOUR, START + (NOW - 20) * HOUR  # candles outside and inside of what is computed again
 FEATURES = f"features:{DEFAULT.hash}"
-
-
-def record_gaps_and_beginnings(store: Warehouse) -> None:
-    """What collection does not write yet; goes when it does."""
-    rows = store.read(select(ohlcv_data.c.symbol, ohlcv_data.c.timestamp).order_by(*ohlcv_data.primary_key))
-    for symbol, mine in rows.groupby("symbol"):
-        hours = mine["timestamp"].reset_index(drop=True)
-        wide = hours.diff() > pd.Timedelta(HOUR)
-        gaps = pd.DataFrame({"gap_start": hours.shift()[wide] + HOUR, "gap_end": hours[wide]}).assign(
-            symbol=symbol,
-            found_at=PRESENT,
-            attempts=1,
-            next_attempt_at=PRESENT + HOUR,
-            asked=[["binance"]] * wide.sum(),
-        )
-        with store.begin() as connection:
-            warehouse.upsert(connection, ohlcv_gaps, gaps)
-            mark = (watermarks.c.dataset == ohlcv_data.name) & (watermarks.c.symbol == symbol)
-            connection.execute(update(watermarks).where(mark).values(since=hours.iloc[0].to_pydatetime()))
 
 
 def add_what_else_there_is(store: Warehouse) -> None:
@@ -124,7 +104,6 @@ def sound_home(make_deployment: Any, moment: Moment, tmp_path_factory: pytest.Te
     deployment.settle(moment(NOW))
     compare.compare(store, deployment.names, as_of=moment(NOW), horizons=(1, 3))
     decide.record(store, deployment.names, as_of=moment(NOW), horizons=(1, 3), rules=ClassicRules())
-    record_gaps_and_beginnings(store)
     add_what_else_there_is(store)
     counts = {t.name: len(store.read(select(*t.primary_key))) for t in metadata.sorted_tables}
     assert [name for name, n in counts.items() if n == 0] == ["monitoring_metrics"]
