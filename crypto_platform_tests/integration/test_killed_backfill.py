@@ -16,7 +16,7 @@ from crypto_platform.replay.server import build_app, running_server, vendor_urls
 from crypto_platform.replay.simulated import SimulatedMarket
 
 NOW = datetime(2026, 11, 23, 12, 30, tzinfo=UTC)
-DAYS = 400
+DAYS = 200
 SYMBOLS = ("BTC", "ETH")
 KILLS = 50
 
