@@ -6,6 +6,7 @@ import pandas as pd
 from sqlalchemy import Table, func, inspect, select
 
 from crypto_platform.core.hours import HOUR
+from crypto_platform.core.politeness import WARN_FROM
 from crypto_platform.operations.checks.base import (
     DAY,
     Failing,
@@ -19,6 +20,7 @@ from crypto_platform.operations.checks.base import (
     stamp,
     words,
 )
+from crypto_platform.sources.catalog import LIMITS
 from crypto_platform.storage.warehouse import Warehouse
 from crypto_platform.symbols import ALL
 from crypto_platform.tables import market_data, metadata, ohlcv_data, sentiment_data, vendor_states
@@ -29,8 +31,6 @@ SENTIMENT_AGE: Final = 26 * HOUR
 SENTIMENT_OVER: Final = 30 * DAY
 NEEDED: Final = ("price_usd", "market_cap", "total_volume")
 SAMPLED: Final = 2 * HOUR  # newest rows whose values are looked at again
-MONTHLY_CALLS: Final = {"coinpaprika": 20_000}  # of the free plans
-QUOTA_USED: Final = 0.9
 
 
 def snapshots_are_fresh(store: Warehouse, scope: Scope) -> Failing:
@@ -97,8 +97,8 @@ def vendors_answer(store: Warehouse, scope: Scope) -> Failing:
             said.append(
                 f"not asked before {stamp(row.open_until)} UTC, after {row.failures} failures: {row.last_failure}"
             )
-        quota = MONTHLY_CALLS.get(row.vendor)
-        if quota and row.month == f"{scope.as_of:%Y-%m}" and row.calls > QUOTA_USED * quota:
+        quota = LIMITS[row.vendor].monthly if row.vendor in LIMITS else None
+        if quota and row.month == f"{scope.as_of:%Y-%m}" and row.calls > WARN_FROM * quota:
             said.append(f"{row.calls} of {quota} calls of the month are used")
         if said:
             failing[row.vendor] = "; ".join(said)
@@ -174,7 +174,7 @@ CHECKS: Final = (
     check(
         ohlcv_data,
         vendors_answer,
-        f"No vendor is left alone after failures, and none has used more than {QUOTA_USED:.0%} of its monthly calls.",
+        f"No vendor is left alone after failures, and none has used more than {WARN_FROM:.0%} of its monthly calls.",
         "This vendor is not asked for a while, or soon will refuse: its symbols stand still or come from a fallback.",
         "Wait where the vendor is down. Against a quota: follow fewer symbols, or give a key.",
     ),

@@ -72,7 +72,8 @@ def gaps(connection: Connection) -> Iterator[Finding]:
     steps = select(candle.symbol, candle.timestamp.label("until"), before.label("before")).subquery()
     begin = Later(steps.c.before, HOUR)
     holes = read(connection, select(steps.c.symbol, begin.label("at"), steps.c.until).where(steps.c.until > begin))
-    recorded = read(connection, select(gap.symbol, gap.gap_start.label("at"), gap.gap_end.label("until")))
+    bare = gap.filled_from.is_(None)  # where another source stands in, no hour is missing
+    recorded = read(connection, select(gap.symbol, gap.gap_start.label("at"), gap.gap_end.label("until")).where(bare))
     both = holes.merge(recorded.drop_duplicates(), how="outer", indicator="side").sort_values(["symbol", "at"])
     for side, table, what in (
         ("left_only", ohlcv_data, "hours from here on are missing and recorded as no gap"),
