@@ -88,13 +88,14 @@ class Platform:
 
     def _steps(self, as_of: datetime) -> Mapping[str, Callable[[], object]]:
         store, names = self.store, self._world.names
+        scope = checks.Scope(self._world.symbols, as_of)
         return {
             "collect": lambda: self._collect(as_of),
             "features": lambda: _sound(build.build_features(store, names, as_of=as_of)),
             "predict": lambda: self._predict(names, as_of, created_at=as_of),
             "settle": lambda: _sound(settle.settle(store, names, as_of=as_of)),
             "compare": lambda: _sound(compare.compare(store, names, as_of=as_of, horizons=HORIZONS)),
-            "checks": lambda: [check.statement(store, names, as_of) for check in checks.CHECKS],
+            "checks": lambda: [check.statement(store, scope) for check in checks.CHECKS],
         }
 
     def _collect(self, as_of: datetime) -> None:

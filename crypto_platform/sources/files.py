@@ -96,6 +96,7 @@ def parse_file(
     end: datetime,
     source: str | None = None,
     start: datetime = BEGINNING,
+    until: datetime | None = None,
     complete: bool = False,
     provenance: Provenance = Provenance.LIVE,
     cap: int = UNPACKED_CAP,
@@ -114,7 +115,8 @@ def parse_file(
         Exclusive; `core.hours.closed_until`.
     source : str, optional
         Whose candles they are, where the layout does not say.
-    start : datetime
+    start, until : datetime, optional
+        Rows outside [start, until) are left out silently; what is not before `end` is refused all the same.
     complete : bool
         That the newest candle had closed when the file was written.
     provenance : Provenance
@@ -154,7 +156,7 @@ def parse_file(
     if vendor is None:
         raise ConfigurationError(f"{name} does not say whose candles it holds; add --source, such as --source binance")
     _require_market(table, layout, symbol, name)
-    sorting = Sorting(table, symbol, provenance, start, end)
+    sorting = Sorting(table, symbol, provenance, start, min(until or end, end), end)
     notes = [f"{layout.name} layout"]
     vintages = []
     for rows in _groups(table, layout):

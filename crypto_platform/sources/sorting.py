@@ -39,11 +39,19 @@ class Vintage:
 class Sorting:
     """Sorts a table's rows into sound candles and refused ones."""
 
-    def __init__(self, table: RawTable, symbol: Symbol, provenance: Provenance, start: datetime, end: datetime) -> None:
+    def __init__(
+        self,
+        table: RawTable,
+        symbol: Symbol,
+        provenance: Provenance,
+        start: datetime,
+        end: datetime,
+        closed: datetime,
+    ) -> None:
         self._table = table
         self._symbol = symbol
         self._provenance = provenance
-        self._start, self._end = start, end
+        self._start, self._end, self._closed = start, end, closed
         self._refused: dict[int, str] = {}
 
     def vintage(self, layout: Layout, rows: np.ndarray, clock: Clock, *, complete: bool) -> Vintage:
@@ -99,6 +107,7 @@ class Sorting:
                 provenance=self._provenance,
                 start=self._start,
                 end=self._end,
+                clock=self._closed,
             )
             for owner, page in parts.items()
         ]

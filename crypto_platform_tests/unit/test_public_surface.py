@@ -37,17 +37,6 @@ COMMANDS = {
 READABLE_BY_SCRIPTS = {
     "collect",
     "backfill",
-    "tick",
-    "train",
-    "forecasts",
-    "symbols",
-    "models list",
-    "models show",
-    "verify",
-}
-READABLE_BY_SCRIPTS = {
-    "collect",
-    "backfill",
     "import archive",
     "import files",
     "tick",
@@ -57,6 +46,7 @@ READABLE_BY_SCRIPTS = {
     "symbols list",
     "models list",
     "models show",
+    "verify",
 }
 SETTINGS = {
     "HOME",

@@ -6,6 +6,7 @@ from pydantic import SecretStr
 from crypto_platform.core.politeness import Limits
 from crypto_platform.errors import ConfigurationError
 from crypto_platform.sources import catalog
+from crypto_platform.sources.archive import ARCHIVE
 from crypto_platform.sources.catalog import SourceConfig, candle_sources, passed_over
 from crypto_platform.sources.gate import Gate
 from crypto_platform.sources.http import HttpClient
@@ -75,7 +76,7 @@ def test_without_a_key_any_address_will_do():
 
 
 def test_every_vendor_of_ours_has_limits_and_the_others_keep_to_ccxts():
-    assert set(catalog.LIMITS) == {"coinpaprika", "cryptocompare", "coindesk", "alternative.me"}
+    assert set(catalog.LIMITS) == {ARCHIVE, "coinpaprika", "cryptocompare", "coindesk", "alternative.me"}
     for source in candle_sources(SourceConfig()):
         assert source._caller.limits == Limits({"binance": 0.05, "coinbase": 0.1, "kraken": 1.0}[source.name])
 
