@@ -16,7 +16,7 @@ from crypto_platform.operations.results import Report, SymbolResult
 from crypto_platform.sources.base import CandleSource, Fetched
 from crypto_platform.storage import warehouse
 from crypto_platform.storage.warehouse import Warehouse
-from crypto_platform.symbols import Symbol
+from crypto_platform.symbols import Symbol, ended
 from crypto_platform.tables import ohlcv_crosschecks, ohlcv_data
 
 COMPARED: Final = timedelta(days=1)  # closed hours that are asked of the other source
@@ -38,8 +38,8 @@ def crosscheck(
     sources : sequence of CandleSource
         In order of preference. The first that is not a symbol's primary source is asked, one call a symbol.
     symbols : sequence of Symbol
-        All of the run. Those of the quarter of an hour that holds `as_of` are compared (`core.agreement`): each once
-        a day, at most ⌈n / 96⌉ a tick.
+        All of the run; those that are no longer quoted are left out. Those of the quarter of an hour that holds
+        `as_of` are compared (`core.agreement`): each once a day, at most ⌈n / 96⌉ a tick.
     as_of : datetime
     settle : timedelta
         As for the candles themselves.
@@ -50,7 +50,8 @@ def crosscheck(
         Of the symbols compared. What the other source could not give is a detail, never an error: the stored
         candles are none the worse for it.
     """
-    due = [symbols[i] for i in share_of_slot(len(symbols), as_of)]
+    listed = [symbol for symbol in symbols if not ended(symbol, as_of)]
+    due = [listed[i] for i in share_of_slot(len(listed), as_of)]
     marks = watermarks.read_marks(store, ohlcv_data.name, [symbol.name for symbol in due])
     end = closed_until(as_of, settle)
     results = []

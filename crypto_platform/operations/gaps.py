@@ -1,4 +1,4 @@
-"""Hours between a series' own candles that its primary lacks: written down, asked for again, gone when they come."""
+"""Hours that a series lacks, or its primary: written down, asked for again, gone when they come."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
@@ -31,7 +31,7 @@ class Gap:
 
 
 def record(connection: Connection, symbol: str, within: Interval, own: str, as_of: datetime) -> bool:
-    """Write down what the primary lacks in and around an interval.
+    """Write down what the primary lacks in and around an interval, and what nobody has.
 
     Parameters
     ----------
@@ -51,23 +51,21 @@ def record(connection: Connection, symbol: str, within: Interval, own: str, as_o
     series = (ohlcv_data.c.symbol == symbol,)
     ours = (*series, ohlcv_data.c.source == own)
     at = ohlcv_data.c.timestamp
-    before = connection.execute(select(func.max(at)).where(*ours, at < within.start)).scalar()
-    after = connection.execute(select(func.min(at)).where(*ours, at >= within.end)).scalar()
-    around = Interval(before or within.start, after + HOUR if after else within.end)
+    oldest, newest = connection.execute(select(func.min(at), func.max(at)).where(*series)).one()
+    before = connection.execute(select(func.max(at)).where(*ours, at < within.start)).scalar() or oldest
+    after = connection.execute(select(func.min(at)).where(*ours, at >= within.end)).scalar() or newest
+    if before is None:
+        return False
+    around = Interval(min(before, within.start), max(after + HOUR, within.end))
     rows = warehouse.read(
         connection,
         select(at, ohlcv_data.c.source).where(*series, at >= around.start, at < around.end).order_by(at),
     )
-    is_own = (rows["source"] == own).to_numpy(bool)
-    if not is_own.any():
-        return False
-    stamps = rows["timestamp"]
-    first, last = stamps[is_own].iloc[[0, -1]]
-    between = Interval(first.to_pydatetime(), last.to_pydatetime() + HOUR)
-    inside = rows[(stamps >= first) & (stamps <= last)]
-    holes = [(hole, None) for hole in missing(inside["timestamp"], between)] + _stand_ins(
-        inside[inside["source"] != own]
-    )
+    stamps, is_own = rows["timestamp"], rows["source"] == own
+    first, last = stamps[is_own].min(), stamps[is_own].max()
+    between = Interval(stamps.iloc[0].to_pydatetime(), stamps.iloc[-1].to_pydatetime() + HOUR)
+    holes: list[tuple[Interval, str | None]] = [(hole, None) for hole in missing(stamps, between)]
+    holes += _stand_ins(rows[~is_own & (stamps > first) & (stamps < last)])
     known = _overlapping(connection, symbol, around)
     found = sorted((_inherit(hole, source, known, as_of) for hole, source in holes), key=lambda gap: gap.hours.start)
     if found != known:

@@ -20,6 +20,7 @@ ASSETS = (
     "fear_greed_api",
     "market_data",
     "ohlcv_data",
+    "ohlcv_crosschecks",
     "sentiment_data",
     "features",
     "models",
@@ -86,7 +87,7 @@ def tab(browser: Any, live: Any) -> Iterator[Tab]:
 
 def test_the_graph_shows_every_asset_in_its_group(tab: Tab, live: Any) -> None:
     expanded = ",".join(f"global@global:{group}" for group in GROUPS)
-    tab.open(f"{live.url}/asset-groups?expanded={expanded}", "monitoring_report", "Materialize all (13)…")
+    tab.open(f"{live.url}/asset-groups?expanded={expanded}", "monitoring_report", "Materialize all (14)…")
     seen = tab.page.locator("foreignObject").all_text_contents()
     words = {word for text in seen for word in text.split()}
     tab.shoot("graph")

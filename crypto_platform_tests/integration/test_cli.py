@@ -92,6 +92,10 @@ class Cli:
         connection.close()
         return counts
 
+    def filled(self) -> set[str]:
+        """Tables of the home's store that have rows."""
+        return {table for table, count in self.rows().items() if count} - {"alembic_version"}
+
 
 @pytest.fixture
 def cli(tmp_path: Path) -> Cli:
@@ -133,7 +137,7 @@ def test_an_unreachable_source_is_named_and_the_store_stays_empty(cli: Cli) -> N
     assert "Traceback" not in done.stderr
     assert "error: " in done.stderr + done.stdout
     assert "127.0.0.1" in done.stderr + done.stdout
-    assert {count for table, count in cli.rows().items() if table != "alembic_version"} == {0}
+    assert cli.filled() == {"vendor_states"}, "nothing but what was learned of the vendors"
 
 
 def test_a_wrong_key_is_named_by_its_setting_and_never_shown(cli: Cli, refusing_vendor: str) -> None:
@@ -146,7 +150,7 @@ def test_a_wrong_key_is_named_by_its_setting_and_never_shown(cli: Cli, refusing_
     assert "CRYPTO_PLATFORM_CRYPTOCOMPARE_API_KEY" in told
     assert SECRET not in told
     assert "Traceback" not in told
-    assert {count for table, count in cli.rows().items() if table != "alembic_version"} == {0}
+    assert cli.filled() == {"vendor_states"}, "nothing but what was learned of the vendors"
 
 
 def test_no_usable_source_says_which_settings_are_missing(cli: Cli) -> None:

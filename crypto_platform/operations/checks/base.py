@@ -9,7 +9,7 @@ import pandas as pd
 from sqlalchemy import Column, Select, String, Table, column, func, select, values
 
 from crypto_platform.storage.warehouse import Warehouse
-from crypto_platform.symbols import Symbol
+from crypto_platform.symbols import Symbol, ended
 
 DAY: Final = timedelta(days=1)
 RECENT: Final = timedelta(days=7)
@@ -27,6 +27,11 @@ class Scope:
     def names(self) -> list[str]:
         """Tickers."""
         return [symbol.name for symbol in self.symbols]
+
+    @property
+    def listed(self) -> list[str]:
+        """Tickers of the symbols that are still quoted: of the others nothing new is to come."""
+        return [symbol.name for symbol in self.symbols if not ended(symbol, self.as_of)]
 
 
 Failing = Mapping[str, str]

@@ -19,6 +19,8 @@ from crypto_platform.operations.checks.base import (
     stamp,
     words,
 )
+from crypto_platform.operations.series import is_fallback
+from crypto_platform.operations.watermarks import pins
 from crypto_platform.storage.warehouse import Warehouse
 from crypto_platform.symbols import ALL
 from crypto_platform.tables import ohlcv_data, ohlcv_gaps, ohlcv_revisions, quarantine, watermarks
@@ -31,7 +33,7 @@ RESTATED: Final = 6  # hours a day: late trades move one or two
 
 def candles_are_fresh(store: Warehouse, scope: Scope) -> Failing:
     """By our clock."""
-    return older_than(store.read(newest(ohlcv_data.c.timestamp, scope)), scope.names, scope.as_of, CANDLE_AGE)
+    return older_than(store.read(newest(ohlcv_data.c.timestamp, scope)), scope.listed, scope.as_of, CANDLE_AGE)
 
 
 def _asked(store: Warehouse, scope: Scope) -> dict[str, tuple[datetime | None, datetime | None]]:
@@ -53,7 +55,7 @@ def symbols_are_asked_for(store: Warehouse, scope: Scope) -> Failing:
     """By the collection's own notes beside the watermark."""
     asked = _asked(store, scope)
     failing = {}
-    for name in scope.names:
+    for name in scope.listed:
         at = asked.get(name, (None, None))[0]
         if at is None:
             failing[name] = "no source was asked for it yet"
@@ -73,18 +75,18 @@ def clocks_agree(store: Warehouse, scope: Scope) -> Failing:
 
 
 def candles_have_no_gaps(store: Warehouse, scope: Scope) -> Failing:
-    """As the gaps' own table tells."""
+    """As the gaps' own table tells; where another source stands in, no hour is missing."""
     c, since = ohlcv_gaps.c, scope.as_of - RECENT
     recent = store.read(
         select(c.symbol, c.gap_start, c.gap_end)
-        .where(c.symbol.in_(scope.names), c.gap_end > since)
+        .where(c.symbol.in_(scope.names), c.gap_end > since, c.filled_from.is_(None))
         .order_by(c.symbol, c.gap_start.desc())
     )
     if recent.empty:
         return {}
     older = store.read(
         select(c.symbol, func.count().label("n"))
-        .where(c.symbol.in_(list(recent["symbol"].unique())), c.gap_end <= since)
+        .where(c.symbol.in_(list(recent["symbol"].unique())), c.gap_end <= since, c.filled_from.is_(None))
         .group_by(c.symbol)
     )
     n_older = dict(zip(older["symbol"], older["n"], strict=True))
@@ -109,7 +111,7 @@ def gaps_are_recorded(store: Warehouse, scope: Scope) -> Failing:
     )
     gaps = store.read(
         select(ohlcv_gaps.c.symbol, ohlcv_gaps.c.gap_start, ohlcv_gaps.c.gap_end).where(
-            ohlcv_gaps.c.symbol.in_(scope.names), ohlcv_gaps.c.gap_end > start
+            ohlcv_gaps.c.symbol.in_(scope.names), ohlcv_gaps.c.gap_end > start, ohlcv_gaps.c.filled_from.is_(None)
         )
     ).merge(held, on="symbol")
     hours = (gaps[["gap_end", "last"]].min(axis=1) - gaps[["gap_start", "first"]].max(axis=1)) // HOUR
@@ -124,6 +126,22 @@ def gaps_are_recorded(store: Warehouse, scope: Scope) -> Failing:
                 else f"{-missing} hours of recorded gaps have a candle"
             )
     return failing
+
+
+def primaries_deliver(store: Warehouse, scope: Scope) -> Failing:
+    """By the vendors of the stored candles, beside those that their series are pinned to."""
+    rows = store.read(
+        select(ohlcv_data.c.symbol, ohlcv_data.c.source, func.count().label("n"))
+        .where(ohlcv_data.c.symbol.in_(scope.names), ohlcv_data.c.timestamp >= scope.as_of - DAY)
+        .group_by(ohlcv_data.c.symbol, ohlcv_data.c.source)
+    )
+    primaries = pins(store.read, ohlcv_data.name, scope.names)
+    others = rows[is_fallback(rows["source"], rows["symbol"].map(primaries))]
+    return {
+        str(name): ", ".join(f"{r.n} hours came from {r.source}" for r in part.itertuples())
+        + f", not from {primaries[str(name)]}"
+        for name, part in others.groupby("symbol")
+    }
 
 
 def nothing_was_quarantined(store: Warehouse, scope: Scope) -> Failing:
@@ -212,6 +230,14 @@ CHECKS: Final = (
         "Rows were changed past the collection: features may rest on hours nobody knows to be missing.",
         "Run crypto-platform verify, then the backfill of this symbol.",
         is_error=True,
+    ),
+    check(
+        ohlcv_data,
+        primaries_deliver,
+        f"The candles of {last(DAY)} came from the source that their symbol is pinned to.",
+        "Another source stands in for it. Its hours are no features and no labels, and give way once the primary has "
+        "them.",
+        "Look at the check vendors_answer. A source that is gone for good is changed by crypto-platform symbols pin.",
     ),
     check(
         ohlcv_data,

@@ -22,7 +22,7 @@ from crypto_platform.operations.checks.base import (
 )
 from crypto_platform.sources.catalog import LIMITS
 from crypto_platform.storage.warehouse import Warehouse
-from crypto_platform.symbols import ALL
+from crypto_platform.symbols import ALL, ended
 from crypto_platform.tables import market_data, metadata, ohlcv_data, sentiment_data, vendor_states
 from crypto_platform.tables.render.frames import broken_rules
 
@@ -35,7 +35,7 @@ SAMPLED: Final = 2 * HOUR  # newest rows whose values are looked at again
 
 def snapshots_are_fresh(store: Warehouse, scope: Scope) -> Failing:
     """By the vendor's own time; symbols it cannot have are another check's."""
-    names = [symbol.name for symbol in scope.symbols if symbol.coinpaprika]
+    names = [s.name for s in scope.symbols if s.coinpaprika and not ended(s, scope.as_of)]
     return older_than(store.read(newest(market_data.c.timestamp, scope)), names, scope.as_of, SNAPSHOT_AGE)
 
 
@@ -46,7 +46,7 @@ def symbols_are_covered(store: Warehouse, scope: Scope) -> Failing:
     failing = {}
     for symbol in scope.symbols:
         missing = [] if symbol.name in with_candles else ["no source has given a candle of it"]
-        if symbol.coinpaprika is None:
+        if symbol.coinpaprika is None and not ended(symbol, scope.as_of):
             missing.append("the symbols file gives no CoinPaprika id, so it has no snapshots")
         if missing:
             failing[symbol.name] = "; ".join(missing)

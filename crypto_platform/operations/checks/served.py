@@ -54,7 +54,7 @@ def labels_are_known_facts(store: Warehouse, scope: Scope) -> Failing:
 def every_symbol_has_a_champion(store: Warehouse, scope: Scope) -> Failing:
     """Of any horizon."""
     served = {symbol for symbol, _ in champions(store, scope.names, scope.as_of)}
-    return {symbol: "no model serves it yet" for symbol in scope.names if symbol not in served}
+    return {symbol: "no model serves it yet" for symbol in scope.listed if symbol not in served}
 
 
 def metrics_are_out_of_sample(store: Warehouse, scope: Scope) -> Failing:
@@ -72,7 +72,7 @@ def metrics_are_out_of_sample(store: Warehouse, scope: Scope) -> Failing:
 def forecasts_are_fresh(store: Warehouse, scope: Scope) -> Failing:
     """A row with a reason only is no forecast."""
     rows = store.read(newest(predictions.c.prediction_timestamp, scope, predictions.c.prob_up.is_not(None)))
-    return older_than(rows, scope.names, scope.as_of, FORECAST_AGE)
+    return older_than(rows, scope.listed, scope.as_of, FORECAST_AGE)
 
 
 def outcomes_are_settled(store: Warehouse, scope: Scope) -> Failing:
@@ -118,7 +118,7 @@ def arms_are_paired(store: Warehouse, scope: Scope) -> Failing:
 def decisions_are_recent(store: Warehouse, scope: Scope) -> Failing:
     """By the newest decision, whatever it was."""
     rows = store.read(newest(retrain_decisions.c.decision_time, scope))
-    return older_than(rows, scope.names, scope.as_of, DAY)
+    return older_than(rows, scope.listed, scope.as_of, DAY)
 
 
 def metrics_are_recent(store: Warehouse, scope: Scope) -> Failing:

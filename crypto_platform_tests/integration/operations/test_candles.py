@@ -74,6 +74,21 @@ def test_a_fallback_fills_the_newest_hours_while_the_primary_is_down_and_says_so
     assert stored(deployment.store, "BTC")["source"].unique().tolist() == ["simulated:fake"]
 
 
+def test_an_hour_that_the_fallback_lacks_too_is_a_gap_until_the_primary_has_it(
+    deployment: Any, moment: Moment, venue: Callable[..., Any]
+) -> None:
+    deployment.collect(moment(500))
+    deployment.candles.broken = {"ETH"}
+    deployment.collect(moment(503), [deployment.candles, venue("other", without=[500, 501])])
+    assert len(stored(deployment.store)) == 501
+    assert gaps(deployment.store)[["gap_start", "gap_end", "filled_from"]].to_numpy().tolist() == [
+        [pd.Timestamp(moment(500)).floor("h"), pd.Timestamp(moment(502)).floor("h"), None]
+    ]
+    deployment.candles.broken = set()
+    deployment.collect(moment(503))
+    assert gaps(deployment.store).empty
+
+
 def test_hours_of_a_fallback_count_as_filled_and_the_primary_takes_them_back(
     deployment: Any, moment: Moment, venue: Callable[..., Any]
 ) -> None:

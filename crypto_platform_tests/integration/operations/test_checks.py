@@ -1,6 +1,7 @@
 """Every check passes on a sound store, and each kind of damage fails the check that is there for it, by name."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,7 +15,7 @@ from crypto_platform.core.features import DEFAULT
 from crypto_platform.core.hours import HOUR
 from crypto_platform.operations.checks import CHECKS, Check, Scope, candles, collected, prices
 from crypto_platform.storage.warehouse import Warehouse
-from crypto_platform.symbols import ALL, Symbol
+from crypto_platform.symbols import ALL, Listing, Symbol
 from crypto_platform.tables import (
     ab_test_config,
     ab_test_results,
@@ -194,6 +195,7 @@ DAMAGE: dict[str, Damage] = {
     "clocks_agree": lambda s: notes(s, vendor_clock=(NOW - timedelta(minutes=6)).isoformat()),
     "candles_have_no_gaps": lambda s: put(s, ohlcv_gaps, symbol="ETH", gap_start=at(9), gap_end=at(7)),
     "gaps_are_recorded": lambda s: remove(s, ohlcv_data, ohlcv_data.c.symbol == "ETH", ohlcv_data.c.timestamp == at(9)),
+    "primaries_deliver": lambda s: change(s, ohlcv_data, "ETH", ohlcv_data.c.timestamp == at(9), source="kraken"),
     "nothing_was_quarantined": lambda s: put_quarantined(s, "negative_volume"),
     "an_hour_has_one_candle": lambda s: put_quarantined(s, "duplicate"),
     "candles_are_not_restated": lambda s: restate(s, candles.RESTATED + 1),
@@ -307,6 +309,20 @@ def test_a_recorded_gap_accounts_for_its_hours_and_for_no_others(sound: Warehous
     assert failing(sound, "gaps_are_recorded") == {}
     put(sound, ohlcv_gaps, symbol="ETH", gap_start=at(7), gap_end=at(6))
     assert failing(sound, "gaps_are_recorded") == {"ETH": "1 hours of recorded gaps have a candle"}
+
+
+def test_hours_of_a_fallback_are_no_gap_and_the_source_that_gave_them_is_named(sound: Warehouse) -> None:
+    change(sound, ohlcv_data, "ETH", ohlcv_data.c.timestamp.between(at(9), at(8)), source="kraken")
+    put(sound, ohlcv_gaps, symbol="ETH", gap_start=at(9), gap_end=at(7), filled_from="kraken")
+    assert failing(sound, "candles_have_no_gaps") == failing(sound, "gaps_are_recorded") == {}
+    assert failing(sound, "primaries_deliver") == {"ETH": "2 hours came from kraken, not from binance"}
+
+
+def test_nothing_new_is_asked_of_a_coin_that_is_no_longer_quoted(store: Warehouse) -> None:
+    over = replace(SCOPE.symbols[0], listings=(Listing("BTC", until=at(500)),))
+    scope = Scope((over,), NOW)
+    found = {check.name: dict(check.statement(store, scope)) for check in CHECKS}
+    assert {name for name, why in found.items() if "BTC" in why} == {"symbols_are_covered"}
 
 
 def test_a_gap_beyond_the_newest_candle_accounts_for_nothing(sound: Warehouse) -> None:
