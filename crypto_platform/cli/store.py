@@ -81,11 +81,13 @@ def _probes(p: Any) -> Iterator[tuple[str, Any]]:
 
 
 def docs(check: bool = typer.Option(False, "--check", help="Only say whether the files are current.")) -> None:
-    """Render docs/checks.md, docs/data-dictionary.md, docs/settings.md and .env.example from the declarations."""
+    """Render .env.example and the checks, data dictionary, faults, settings in docs/ from the declarations."""
     from crypto_platform.cli.checks import checks_page
+    from crypto_platform.replay.handling import faults_page
 
     rendered = {
         Path("docs/checks.md"): checks_page(configuration.load()),
+        Path("docs/faults.md"): faults_page(),
         Path("docs/data-dictionary.md"): data_dictionary(metadata),
         Path("docs/settings.md"): _settings_table(),
         Path(".env.example"): _env_example(),

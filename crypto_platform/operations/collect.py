@@ -16,7 +16,7 @@ from crypto_platform.operations.results import Report, SymbolResult
 from crypto_platform.operations.series import SEEN_LIVE
 from crypto_platform.operations.watermarks import Mark
 from crypto_platform.sources.base import Fetched, Rejected, SentimentSource, SnapshotSource
-from crypto_platform.sources.rows import payload_text
+from crypto_platform.sources.rows import UNKNOWN_COIN, payload_text
 from crypto_platform.storage import warehouse
 from crypto_platform.storage.warehouse import Warehouse
 from crypto_platform.symbols import ALL, Symbol
@@ -68,8 +68,7 @@ def collect_market_data(
         if symbol not in known:
             results.append(SymbolResult(symbol.name, details={"status": "it has no CoinPaprika id"}))
         elif part is None:
-            reason = next((r.reason for r in fetched.rejected if r.symbol == symbol.name), "not in its answer")
-            results.append(SymbolResult(symbol.name, error=f"{fetched.vendor} gave no snapshot: {reason}"))
+            results.append(SymbolResult(symbol.name, error=_why_none(fetched, symbol)))
         else:
             at = part["timestamp"].iloc[0].to_pydatetime()
             details = {"source": label, "price_usd": _plain(part["price_usd"].iloc[0])}
@@ -77,6 +76,13 @@ def collect_market_data(
     with store.begin() as connection:
         quarantine.keep(connection, fetched, as_of)
     return Report(market_data.name, tuple(results))
+
+
+def _why_none(fetched: Fetched, symbol: Symbol) -> str:
+    reason = next((r.reason for r in fetched.rejected if r.symbol == symbol.name), None)
+    if reason in {None, UNKNOWN_COIN}:
+        return f"{fetched.vendor} has no {symbol.coinpaprika}; check `coinpaprika` of {symbol.name} in the symbols file"
+    return f"{fetched.vendor} gave no snapshot that can be used ({reason}); see the table quarantine, or try later"
 
 
 def collect_sentiment(store: Warehouse, source: SentimentSource, *, as_of: datetime, history: timedelta) -> Report:

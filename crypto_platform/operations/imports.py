@@ -208,8 +208,8 @@ def store_file(
         The store's data is of another provenance.
     """
     first, last = parsed.span
-    details = {"file": parsed.name, "candles": parsed.candles, "rejected": parsed.rejected, "source": parsed.source}
-    if _record_of(store, parsed.name, symbol) == (parsed.sha256, parsed.source):
+    details = {"file": parsed.name, "candles": parsed.candles, "rejected": parsed.rejected, "source": parsed.label}
+    if _record_of(store, parsed.name, symbol) == (parsed.sha256, parsed.label):
         return SymbolResult(symbol, 0, first, last, {**details, "unchanged": True})
     mark = watermarks.read_marks(store, ohlcv_data.name, [symbol]).get(symbol)
     pinned = mark.source if mark else None
@@ -297,7 +297,7 @@ def _record(parsed: ParsedFile, symbol: str, as_of: datetime) -> pd.DataFrame:
                 "file": parsed.name,
                 "symbol": symbol,
                 "sha256": parsed.sha256,
-                "source": parsed.source,
+                "source": parsed.label,
                 "candles": parsed.candles,
                 "rejected": parsed.rejected,
                 "imported_at": as_of,

@@ -16,7 +16,16 @@ from crypto_platform.sources.base import SNAPSHOT_COLUMNS, Fetched, Rejected
 from crypto_platform.sources.calls import Patience
 from crypto_platform.sources.gate import Gate
 from crypto_platform.sources.http import HttpClient, NotFoundError
-from crypto_platform.sources.rows import AHEAD, DUPLICATE, FUTURE, MALFORMED, epoch_seconds, number, payload_text
+from crypto_platform.sources.rows import (
+    AHEAD,
+    DUPLICATE,
+    FUTURE,
+    MALFORMED,
+    UNKNOWN_COIN,
+    epoch_seconds,
+    number,
+    payload_text,
+)
 from crypto_platform.sources.transport import Told
 from crypto_platform.symbols import Symbol
 from crypto_platform.tables import market_data
@@ -80,7 +89,7 @@ class CoinPaprika:
                     raise
                 told = error.told
                 label = source_label(NAME, told.provenance)
-                unknown.append(Rejected(label, market_data.name, name, "unknown_coin", payload_text({"id": coin})))
+                unknown.append(Rejected(label, market_data.name, name, UNKNOWN_COIN, payload_text({"id": coin})))
         fetched = parse_tickers(tickers, wanted, told.provenance, told.clock)
         return replace(fetched, rejected=(*fetched.rejected, *unknown))
 

@@ -184,8 +184,9 @@ class ExchangeCandles:
                 raise self._refusal(symbol, error) from error
             except GARBAGE as error:
                 raise self._malformed("outside its contract") from error
-            if not isinstance(rows, list):
-                raise self._malformed(f"with {type(rows).__name__}, not a list of candles")
+            if not isinstance(rows, list):  # ccxt hands on as text what is not JSON
+                shown = repr(rows[:QUOTED]) if isinstance(rows, str) else type(rows).__name__
+                raise self._malformed(f"with something that is no list of candles ({shown})")
             return rows, told_by(client.last_response_headers or {})
 
         where = without_credentials(self._base_url) if self._base_url else "its own address"

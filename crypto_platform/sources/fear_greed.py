@@ -14,7 +14,7 @@ from crypto_platform.sources.base import SENTIMENT_COLUMNS, Fetched, Rejected
 from crypto_platform.sources.calls import Patience
 from crypto_platform.sources.gate import Gate
 from crypto_platform.sources.http import HttpClient
-from crypto_platform.sources.rows import AHEAD, DUPLICATE, FUTURE, MALFORMED, epoch_seconds, payload_text
+from crypto_platform.sources.rows import AHEAD, CONTRADICTORY, FUTURE, MALFORMED, epoch_seconds, payload_text
 from crypto_platform.tables import sentiment_data
 
 NAME: Final = "alternative.me"
@@ -92,7 +92,9 @@ def parse_fng(
         raise MalformedResponseError(f"{NAME} gave no index ({error or 'no data in its answer'}); try later")
     label = source_label(NAME, provenance)
     days: dict[datetime, tuple[int, str]] = {}
-    rejected: list[Rejected] = []
+    refused: list[tuple[str, Any]] = []
+    told: dict[datetime, Any] = {}  # the row of each day in `days`
+    contradicted: set[datetime] = set()
     for row in rows:
         reason, read = _read(row)
         if read is not None:
@@ -100,14 +102,20 @@ def parse_fng(
             if clock and day > clock + AHEAD:
                 reason = FUTURE
             elif not start <= day < end or days.setdefault(day, values) == values:
+                told.setdefault(day, row)
                 continue
             else:
-                reason = DUPLICATE  # another value for a day already read
-        rejected.append(Rejected(label, sentiment_data.name, None, reason, payload_text(row)))
-    frame = pd.DataFrame([(day, *days[day]) for day in sorted(days)], columns=list(SENTIMENT_COLUMNS))
+                reason = CONTRADICTORY
+                contradicted.add(day)
+        refused.append((reason, row))
+    # Nothing tells which value is right, and a stored day is never restated: the next answer may know.
+    refused += [(CONTRADICTORY, told[day]) for day in sorted(contradicted)]
+    rejected = tuple(Rejected(label, sentiment_data.name, None, why, payload_text(row)) for why, row in refused)
+    kept = [(day, *days[day]) for day in sorted(days) if day not in contradicted]
+    frame = pd.DataFrame(kept, columns=list(SENTIMENT_COLUMNS))
     frame["timestamp"] = pd.to_datetime(frame["timestamp"], utc=True).astype(TIMESTAMP_DTYPE)
     frame = frame.astype({"fear_greed_value": "int64", "fear_greed_classification": "str"})
-    return Fetched(frame, NAME, provenance, tuple(rejected), clock)
+    return Fetched(frame, NAME, provenance, rejected, clock)
 
 
 def _read(row: Any) -> tuple[str, tuple[datetime, tuple[int, str]] | None]:

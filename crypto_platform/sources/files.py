@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 
-from crypto_platform.core.provenance import Provenance
+from crypto_platform.core.provenance import Provenance, source_label
 from crypto_platform.errors import ConfigurationError, UnreadableFileError
 from crypto_platform.sources.base import Fetched
 from crypto_platform.sources.cells import RawTable, read_table
@@ -50,6 +50,11 @@ class ParsedFile:
     source: str
     fetched: tuple[Fetched, ...]
     notes: tuple[str, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """Its source as the tables name it."""
+        return source_label(self.source, self.fetched[0].provenance)
 
     @property
     def candles(self) -> int:

@@ -23,6 +23,7 @@ from crypto_platform.sources.gate import Gate
 from crypto_platform.sources.transport import (
     BoundedSession,
     Told,
+    UnreadableError,
     is_this_machine,
     retry_after,
     told_by,
@@ -192,8 +193,9 @@ class HttpClient:
         except (requests.ConnectionError, requests.Timeout) as error:
             raise RetryableError(type(error).__name__) from error  # its text may hold secrets of a proxy
         except requests.RequestException as error:
+            what = str(error) if isinstance(error, UnreadableError) else type(error).__name__
             raise MalformedResponseError(
-                f"{self.provider}: {type(error).__name__} for {self._shown_url}{path}; check {self._url_setting}"
+                f"{self.provider} answered {path} unreadably ({what}); check {self._url_setting}"
             ) from error
         if response.status_code != requests.codes.ok:
             self._refuse(response)

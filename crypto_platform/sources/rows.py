@@ -16,6 +16,8 @@ from crypto_platform.tables import ohlcv_data
 
 MALFORMED: Final = "malformed"
 DUPLICATE: Final = "duplicate"  # as `core.bars.rejection_reasons` names it
+CONTRADICTORY: Final = "contradictory"  # several values, with nothing to choose by
+UNKNOWN_COIN: Final = "unknown_coin"  # by the identifier that the symbols file gives
 FUTURE: Final = "future"
 CLOCK_TOLERANCE: Final = timedelta(minutes=1)  # a vendor's machines differ by less
 AHEAD: Final = timedelta(minutes=5)  # the same for what is not measured in hours: its time is nobody's grid

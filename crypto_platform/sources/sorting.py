@@ -16,11 +16,10 @@ from crypto_platform.sources.base import Fetched, Rejected
 from crypto_platform.sources.cells import RawTable
 from crypto_platform.sources.clocks import Clock
 from crypto_platform.sources.layouts import Layout
-from crypto_platform.sources.rows import MALFORMED, Page, candles_from, payload_text
+from crypto_platform.sources.rows import CONTRADICTORY, MALFORMED, Page, candles_from, payload_text
 from crypto_platform.symbols import Symbol
 from crypto_platform.tables import ohlcv_data
 
-CONTRADICTORY: Final = "contradictory"  # several rows of one hour in one vintage, with nothing to choose by
 UNFINISHED: Final = "perhaps_unfinished"
 MISSING: Final = frozenset({"", "null", "none", "nan", "na", "n/a"})
 

@@ -1,5 +1,6 @@
 """The index: texts are numbers, newest comes first, days may be missing."""
 
+import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -73,12 +74,13 @@ def test_a_row_that_is_no_object_is_rejected(payload):
     assert [r.reason for r in parse(answer).rejected] == ["malformed"]
 
 
-def test_a_day_twice_collapses_when_equal_and_is_rejected_when_not(payload):
+def test_a_day_twice_collapses_when_equal_and_is_believed_in_neither_form_when_not(payload):
     answer = payload("fear_greed", "fng")
     answer["data"] += [dict(answer["data"][1]), answer["data"][1] | {"value": "12"}]
     result = parse(answer)
-    assert result.rows["fear_greed_value"].tolist() == [11, 13]
-    assert [r.reason for r in result.rejected] == ["duplicate"]
+    assert result.rows["fear_greed_value"].tolist() == [13]
+    assert [r.reason for r in result.rejected] == ["contradictory"] * 2
+    assert {json.loads(r.payload)["value"] for r in result.rejected} == {"11", "12"}
 
 
 def test_a_day_ahead_of_the_vendors_clock_is_of_the_future(payload):
