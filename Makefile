@@ -27,8 +27,8 @@ demo: $(VENV)/.setup-run  ## Run the whole asset graph on a simulated market, of
 dev: $(VENV)/.setup-run  ## Open Dagster's web interface and daemon on this machine
 	$(BIN)/crypto-platform dev $(ARGS)
 
-test: $(VENV)/.setup-dev  ## Run the whole test suite
-	$(BIN)/pytest $(ARGS)
+test: $(VENV)/.setup-dev  ## Run the whole test suite, on all cores
+	$(BIN)/pytest -n auto --dist loadfile $(ARGS)
 
 check: $(VENV)/.setup-dev  ## Check format, lint, types, imports, deployment files, rendered docs, pinned versions
 	$(BIN)/ruff format --check .

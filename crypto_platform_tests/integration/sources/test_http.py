@@ -273,7 +273,7 @@ def test_a_body_beyond_the_cap_is_refused(client, server, answer, monkeypatch, p
     monkeypatch.setattr(transport, "BYTE_CAP", 10_000)
     body = json.dumps("x" * 100_000).encode()
     server.script(answer(gzip.compress(body), headers={"Content-Encoding": "gzip"}) if packed else answer(body))
-    with pytest.raises(MalformedResponseError, match="Unreadable"):
+    with pytest.raises(MalformedResponseError, match="unreadably"):
         client.get_json("/x")
 
 
@@ -284,7 +284,7 @@ def test_compressed_answers_are_read(client, server, answer):
 
 def test_a_body_that_is_not_compressed_as_said_is_malformed(client, server, answer):
     server.script(answer(b'{"a": 1}', headers={"Content-Encoding": "gzip"}))
-    with pytest.raises(MalformedResponseError, match="Unreadable"):
+    with pytest.raises(MalformedResponseError, match="unreadably"):
         client.get_json("/x")
 
 
