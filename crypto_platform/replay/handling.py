@@ -51,7 +51,7 @@ HANDLED: Final[Mapping[str, tuple[Handling, str]]] = {
     "withhold": (_H.MISSING, ""),
     "restated": (_H.BELIEVED, "`candles_are_not_restated`"),
     "negative": (_H.ROW_REFUSED, "non_positive_price"),
-    "zero": (_H.ROW_REFUSED, "non_positive_price"),  # the price indices' word for hours before a listing
+    "zero": (_H.ROW_REFUSED, "non_positive_price; missing from a price index, whose word it is for not listed yet"),
     "null": (_H.ROW_REFUSED, "non_finite_price, malformed"),
     "high_below_low": (_H.ROW_REFUSED, "high_below_low"),
     "close_outside": (_H.ROW_REFUSED, "close_outside_range"),
@@ -133,7 +133,8 @@ def faults_page() -> str:
     for entry in catalogue():
         handling, more = HANDLED[entry.name]
         if handling is Handling.ROW_REFUSED:
-            more = " or ".join(f"`{reason}`" for reason in more.split(", "))
+            reasons, *rest = more.split("; ")
+            more = "; ".join([" or ".join(f"`{reason}`" for reason in reasons.split(", ")), *rest])
         where = entry.endpoints.replace("*", r"\*") if entry.endpoints != "*" else "all"
         lines.append(f"| `{entry.name}` | {where} | {entry.what} | {_name(handling)}{': ' if more else ''}{more} |")
     return "\n".join(lines) + "\n"
