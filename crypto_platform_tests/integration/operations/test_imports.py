@@ -20,7 +20,9 @@ from crypto_platform.errors import ProvenanceError
 from crypto_platform.operations import build, candles, series, watermarks
 from crypto_platform.operations.imports import import_archive, import_files
 from crypto_platform.operations.results import Report
+from crypto_platform.operations.verify import verify
 from crypto_platform.sources.base import Fetched
+from crypto_platform.storage.artifacts import ArtifactStore
 from crypto_platform.storage.warehouse import Warehouse
 from crypto_platform.symbols import Symbol
 from crypto_platform.tables import features, imported_files, metadata, ohlcv_data, ohlcv_revisions, quarantine
@@ -236,6 +238,19 @@ def test_recorded_archives_do_not_enter_a_live_store(store: Warehouse, history: 
     before = everything(store)
     with pytest.raises(ProvenanceError, match="recorded data arrived"):
         Mirror(history, Provenance.RECORDED).load(store)
+    assert everything(store) == before
+
+
+def test_a_recorded_archive_is_said_to_be_recorded_in_every_row(
+    store: Warehouse, history: pd.DataFrame, tmp_path: Path
+) -> None:
+    """The record of its files among them: verify calls two provenances in one store a breach."""
+    mirror = Mirror(history, Provenance.RECORDED)
+    mirror.load(store)
+    assert set(store.read(select(imported_files.c.source))["source"]) == {"recorded:binance"}
+    assert verify(store, ArtifactStore(tmp_path), as_of=NOW).findings == ()
+    before = everything(store)
+    mirror.load(store)
     assert everything(store) == before
 
 
