@@ -96,7 +96,7 @@ def import_archive(
         for file in binance.plan(symbol, start, end, as_of):
             result = done(_import_one(store, archive, symbol, file, as_of, settle, require_checksum=require_checksum))
             if result.details.get("missing") and file.monthly and file.end > a_month_ago:
-                for day in file.days():
+                for day in [day for day in file.days() if binance.holds(day, symbol)]:
                     done(_import_one(store, archive, symbol, day, as_of, settle, require_checksum=require_checksum))
     return Report(SUBJECT, tuple(results))
 

@@ -6,7 +6,7 @@ Documented in `binance/binance-public-data README.md`: one zip a month or day, w
 import hashlib
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final, Protocol
@@ -20,7 +20,7 @@ from crypto_platform.sources.files import ParsedFile, parse_file, read_bytes
 from crypto_platform.sources.gate import Gate
 from crypto_platform.sources.http import HttpClient, NotFoundError
 from crypto_platform.sources.unpack import only_member
-from crypto_platform.symbols import Symbol
+from crypto_platform.symbols import Symbol, pieces
 
 ARCHIVE: Final = "Binance's archive"
 ARCHIVE_URL: Final = "https://data.binance.vision"
@@ -150,7 +150,8 @@ class ArchiveFolder:
 def plan(symbol: Symbol, start: datetime, end: datetime, now: datetime) -> tuple[ArchiveFile, ...]:
     """Files that cover [start, end): a file a month, and a file a day of the month that is running at `now`.
 
-    A day's file appears the day after, so the running day has none.
+    A day's file appears the day after, so the running day has none. Each is of the market that the symbol was listed
+    as in its hours; a month in which that changed has a file of either.
 
     Parameters
     ----------
@@ -159,17 +160,24 @@ def plan(symbol: Symbol, start: datetime, end: datetime, now: datetime) -> tuple
         Firsts of months, 00:00 UTC.
     now : datetime
     """
-    market = symbol.pair(QUOTES[BINANCE])
+    markets = dict.fromkeys(piece.symbol.pair(QUOTES[BINANCE]) for piece in pieces(symbol, start, end))
+    return tuple(file for market in markets for file in _calendar(market, start, end, now) if holds(file, symbol))
+
+
+def _calendar(market: str, start: datetime, end: datetime, now: datetime) -> Iterator[ArchiveFile]:
     running = now.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-    files = []
     month = start
     while month < min(end, running):
         following = next_month(month)
-        files.append(ArchiveFile(market, month, following))
+        yield ArchiveFile(market, month, following)
         month = following
     if start <= running < end:
-        files += [day for day in ArchiveFile(market, running, next_month(running)).days() if day.end <= now]
-    return tuple(files)
+        yield from (day for day in ArchiveFile(market, running, next_month(running)).days() if day.end <= now)
+
+
+def holds(file: ArchiveFile, symbol: Symbol) -> bool:
+    """Whether a symbol was listed as a file's market in one of its hours."""
+    return any(piece.symbol.pair(QUOTES[BINANCE]) == file.market for piece in pieces(symbol, file.start, file.end))
 
 
 def next_month(month: datetime) -> datetime:
@@ -205,7 +213,7 @@ def parse_archive(
     provenance: Provenance = Provenance.LIVE,
     cap: int = UNPACKED_CAP,
 ) -> ParsedFile:
-    """Candles of one zip, after its hash has been compared.
+    """Candles of one zip, after its hash has been compared: those of hours in which the symbol was that market.
 
     Parameters
     ----------
@@ -232,10 +240,11 @@ def parse_archive(
     member, body = only_member(content, file.name, cap)
     if member != f"{file.stem}.csv":
         raise UnreadableFileError(f"{file.name} holds {member!r}, not {file.stem}.csv; get it again")
+    listings = tuple(x for x in symbol.listings if x.market + QUOTES[BINANCE] == file.market)
     parsed = parse_file(
         body,
         file.name,
-        symbol,
+        replace(symbol, listings=listings),
         start=file.start,
         until=file.end,
         end=end,

@@ -6,22 +6,25 @@ A file is data of unknown care: what it says of its hours and of its own past is
 import hashlib
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 import numpy as np
+import pandas as pd
 
+from crypto_platform.core.bars import in_units
+from crypto_platform.core.hours import HOUR
 from crypto_platform.core.provenance import Provenance, source_label
 from crypto_platform.errors import ConfigurationError, UnreadableFileError
 from crypto_platform.sources.base import Fetched
 from crypto_platform.sources.cells import RawTable, read_table
 from crypto_platform.sources.clocks import Clock, choose_clock
-from crypto_platform.sources.layouts import CRYPTODATADOWNLOAD, Layout, recognize
+from crypto_platform.sources.layouts import CRYPTODATADOWNLOAD, OWN, Layout, recognize
 from crypto_platform.sources.sorting import Sorting, is_missing
 from crypto_platform.sources.unpack import UNPACKED_CAP
-from crypto_platform.symbols import Symbol
+from crypto_platform.symbols import Symbol, pieces
 
 FILE_CAP: Final = 256 * 1024 * 1024
 BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -115,7 +118,7 @@ def parse_file(
     name : str
         For messages and the record of what was imported; nothing is read from it.
     symbol : Symbol
-        Whose candles they are; a file that names another market is refused.
+        Whose candles they are, in the hours of its listings; a file that names another market is refused.
     end : datetime
         Exclusive; `core.hours.closed_until`.
     source : str, optional
@@ -160,7 +163,7 @@ def parse_file(
     vendor = source or layout.source
     if vendor is None:
         raise ConfigurationError(f"{name} does not say whose candles it holds; add --source, such as --source binance")
-    _require_market(table, layout, symbol, name)
+    symbol = _under_its_name(table, layout, symbol, name)
     sorting = Sorting(table, symbol, provenance, start, min(until or end, end), end)
     notes = [f"{layout.name} layout"]
     vintages = []
@@ -176,15 +179,35 @@ def parse_file(
     fetched, superseded = sorting.by_vendor(vintages, owners)
     if superseded:
         notes.append(f"{superseded} rows gave way to another vintage of their hour")
-    return ParsedFile(name, hashlib.sha256(content).hexdigest(), vendor, fetched, tuple(dict.fromkeys(notes)))
+    listed = tuple(_listed(part, symbol, layout) for part in fetched)
+    if others := sum(len(part.rows) for part in fetched) - sum(len(part.rows) for part in listed):
+        notes.append(f"{others} rows lie outside the listings of {symbol.name} and were left out")
+    return ParsedFile(name, hashlib.sha256(content).hexdigest(), vendor, listed, tuple(dict.fromkeys(notes)))
 
 
-def _require_market(table: RawTable, layout: Layout, symbol: Symbol, name: str) -> None:
+def _under_its_name(table: RawTable, layout: Layout, symbol: Symbol, name: str) -> Symbol:
+    """The symbol with the listings whose market the file may hold; all of them where it does not say."""
     if layout.ticker is None:
-        return
-    for said in {str(cell).upper() for cell in table.column(layout.ticker)}:
-        if not said.startswith(symbol.market) and not said.startswith(symbol.name):
+        return symbol
+    tickers = {str(cell).upper() for cell in table.column(layout.ticker)}
+    markets = (symbol.name, symbol.market, *(listing.market for listing in symbol.listings))
+    for said in tickers:
+        if not said.startswith(markets):
             raise UnreadableFileError(f"{name} holds candles of {said!r}, not of {symbol.name}; give its own --symbol")
+    named = tuple(x for x in symbol.listings if any(said.startswith(x.market) for said in tickers))
+    return replace(symbol, listings=named or symbol.listings)
+
+
+def _listed(part: Fetched, symbol: Symbol, layout: Layout) -> Fetched:
+    """Candles of the hours in which the symbol is listed, in today's coins, which those of our own layout are in."""
+    if not symbol.listings or part.rows.empty:
+        return part
+    stamps = part.rows["timestamp"]
+    rows = [
+        in_units(part.rows[(stamps >= p.start) & (stamps < p.end)], 1.0 if layout.name == OWN else p.units)
+        for p in pieces(symbol, stamps.iloc[0].to_pydatetime(), stamps.iloc[-1].to_pydatetime() + HOUR)
+    ]
+    return replace(part, rows=pd.concat([part.rows[:0], *rows], ignore_index=True))
 
 
 def _groups(table: RawTable, layout: Layout) -> Iterator[np.ndarray]:

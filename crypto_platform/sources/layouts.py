@@ -11,6 +11,7 @@ from crypto_platform.sources.cells import RawTable
 from crypto_platform.sources.exchange import BINANCE
 
 CRYPTODATADOWNLOAD: Final = "cryptodatadownload"
+OWN: Final = "own"
 KNOWN: Final = (
     "this platform's parquet (timestamp, open, high, low, close, volume_base, volume_quote), "
     "Binance klines (12 columns), CryptoDataDownload (unix or date, symbol, open, high, low, close, Volume …), "
@@ -96,7 +97,7 @@ def _by_columns(columns: Mapping[str, int]) -> Layout | None:
     prices = {name: columns[name] for name in PRICES}
     if {"timestamp", "volume_base", "volume_quote"} <= set(columns):
         values = {**prices, "volume_base": columns["volume_base"], "volume": columns["volume_quote"]}
-        return Layout("own", ((columns["timestamp"],),), values, complete=True)
+        return Layout(OWN, ((columns["timestamp"],),), values, complete=True)
     if {"open_time", "close_time", "volume"} <= set(columns) and _first(columns, _KLINE_QUOTES) is not None:
         return _klines(columns)
     times = _times(columns)

@@ -11,7 +11,7 @@ import pytest
 from crypto_platform.core.provenance import Provenance
 from crypto_platform.errors import UnreadableFileError
 from crypto_platform.sources.archive import ArchiveFile, next_month, parse_archive, plan, published_hash
-from crypto_platform.symbols import Symbol
+from crypto_platform.symbols import Listing, Symbol
 
 JANUARY = datetime(2020, 1, 1, tzinfo=UTC)
 FILE = ArchiveFile("BTCUSDT", JANUARY, datetime(2020, 2, 1, tzinfo=UTC))
@@ -60,6 +60,38 @@ def test_files_of_a_year_cover_it_without_overlap(btc: Symbol) -> None:
     assert [file.start for file in files[1:]] == [file.end for file in files[:-1]]
     assert (files[0].start, files[-1].end) == (JANUARY, datetime(2021, 1, 1, tzinfo=UTC))
     assert next_month(datetime(2020, 12, 1, tzinfo=UTC)) == datetime(2021, 1, 1, tzinfo=UTC)
+
+
+SWAP = datetime(2020, 1, 12, 10, tzinfo=UTC)
+# One OLD became 1000 NEW; a file of either covers January.
+COIN = Symbol("COIN", "", None, "NEW", False, (Listing("OLD", until=SWAP, units=1000.0), Listing("NEW", since=SWAP)))
+
+
+def test_files_are_of_the_market_that_the_symbol_was_listed_as() -> None:
+    """One ticker is not one asset for ever: no file of NEW before the swap, none of OLD after it."""
+    april = datetime(2020, 4, 1, tzinfo=UTC)
+    assert names(COIN, datetime(2019, 12, 1, tzinfo=UTC), april, NOW - timedelta(days=2)) == [
+        "OLDUSDT-1h-2019-12.zip",
+        "OLDUSDT-1h-2020-01.zip",
+        "NEWUSDT-1h-2020-01.zip",
+        "NEWUSDT-1h-2020-02.zip",
+        "NEWUSDT-1h-2020-03-01.zip",
+    ]
+    gone = Symbol("OLD", "", None, "OLD", False, (Listing("OLD", until=SWAP),))
+    assert names(gone, JANUARY, april) == ["OLDUSDT-1h-2020-01.zip"]
+    assert names(gone, datetime(2020, 2, 1, tzinfo=UTC), april) == []
+
+
+@pytest.mark.parametrize(("market", "first", "hours", "price"), [("OLD", -3, 3, 0.01), ("NEW", 0, 4, 10.0)])
+def test_a_file_gives_the_hours_of_its_listing_alone_in_coins_of_today(
+    market: str, first: int, hours: int, price: float
+) -> None:
+    file = ArchiveFile(f"{market}USDT", FILE.start, FILE.end)
+    content = zipped({f"{file.stem}.csv": rows(SWAP - timedelta(hours=3), 7)})
+    found = parse_archive(content, file, COIN, expected=None, end=NOW).fetched[0].rows
+    assert found["timestamp"].tolist() == [SWAP + timedelta(hours=first + i) for i in range(hours)]
+    assert found["open"].tolist() == [price] * hours
+    assert (found["volume_base"] * found["open"]).tolist() == pytest.approx([10.0] * hours)
 
 
 def test_paths_are_those_of_the_host() -> None:

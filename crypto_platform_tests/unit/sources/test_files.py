@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from crypto_platform.core.bars import CANDLE_COLUMNS
 from crypto_platform.errors import ConfigurationError, UnreadableFileError
 from crypto_platform.sources.files import ParsedFile, parse_file
-from crypto_platform.symbols import Symbol
+from crypto_platform.symbols import Listing, Symbol
 
 BTC = Symbol("BTC", "Bitcoin", "btc-bitcoin", "BTC", default=True)
 END = datetime(2026, 1, 1, tzinfo=UTC)
@@ -171,6 +171,33 @@ def test_an_unknown_layout_is_refused_with_what_was_found_and_what_is_known() ->
 def test_a_file_of_another_coin_is_refused() -> None:
     with pytest.raises(UnreadableFileError, match="'ETH/USDT', not of BTC"):
         parse(text("unix,symbol,open,high,low,close,Volume ETH", f"{EPOCH},ETH/USDT,10,12,9,11,1"))
+
+
+SWAP = datetime(2020, 1, 1, 2, tzinfo=UTC)
+# One OLD became 1000 coins of COIN; another asset took the name OLD then.
+LISTINGS = (Listing("OLD", until=SWAP, units=1000.0), Listing("COIN", since=SWAP))
+COIN = Symbol("COIN", "", None, "COIN", False, LISTINGS)
+
+
+@pytest.mark.parametrize(
+    ("header", "ticker", "closes"),
+    [
+        ("unix,symbol,open,high,low,close,Volume", ",OLD/USDT", [0.01, 0.01]),
+        ("unix,symbol,open,high,low,close,Volume", ",COIN/USDT", [10.0, 10.0]),
+        ("unix,open,high,low,close,volume", "", [0.01, 0.01, 10.0, 10.0]),
+        ("timestamp,open,high,low,close,volume_base,volume_quote", "", [10.0, 10.0, 10.0, 10.0]),
+    ],
+)
+def test_a_file_gives_the_hours_of_the_symbols_listings_alone_in_coins_of_today(
+    header: str, ticker: str, closes: list[float]
+) -> None:
+    """One ticker is not one asset for ever: what OLD is after the swap is not COIN's."""
+    own = ",10" if header.endswith("quote") else ""
+    content = text(header, *(f"{EPOCH + 3600 * i}{ticker},10,12,9,10,{i + 1}{own}" for i in range(4)))
+    parsed = parse_file(content.encode(), "f", COIN, end=END, source="binance", complete=True)
+    assert candles(parsed)["close"].tolist() == closes
+    left_out = f"{4 - len(closes)} rows lie outside the listings of COIN and were left out"
+    assert (left_out in parsed.notes) == (len(closes) < 4)
 
 
 def test_a_file_that_does_not_say_whose_candles_it_holds_must_be_told() -> None:
