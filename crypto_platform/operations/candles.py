@@ -13,9 +13,9 @@ from sqlalchemy import Connection, func, select
 from crypto_platform.core.bars import FROZEN_HOURS, empty_candles, in_units
 from crypto_platform.core.coverage import Interval, backward, forward, missing
 from crypto_platform.core.hours import HOUR, SETTLE, closed_until
-from crypto_platform.core.provenance import Provenance
+from crypto_platform.core.provenance import Provenance, source_label
 from crypto_platform.errors import ConfigurationError, KeyRefusedError, PlatformError, SourceError, SourceRefusedError
-from crypto_platform.operations import gaps, watermarks
+from crypto_platform.operations import gaps, provenance, watermarks
 from crypto_platform.operations.results import Report, SymbolResult
 from crypto_platform.operations.series import Stored, store_candles
 from crypto_platform.operations.watermarks import Mark
@@ -82,7 +82,8 @@ def collect_candles(
         Wait after an hour's end before its candle counts as closed.
     most_chunks : int or None
         Chunks (`core.coverage.CHUNK_HOURS`) fetched of one symbol; None for as many as it takes. The newest hours
-        come first, the next run goes on with the older ones.
+        come first, the next run goes on with the older ones. A run without a limit also looks through what it has:
+        hours that somebody took out are fetched again.
     progress : callable
         Gets symbol, chunks done and chunks to do, from several threads.
 
@@ -156,6 +157,8 @@ class _Worker:
 
     def run(self) -> SymbolResult:
         """Collect what the budget allows; the error is the primary's, where nobody made up for it."""
+        if self.job.most_chunks is None:
+            self._find_lost()
         is_complete = self._follow_primary()
         is_made_up_for = self._fill_tail() and is_complete
         self._heal()
@@ -172,6 +175,17 @@ class _Worker:
         elif self.failure:
             error = str(self.failure)
         return SymbolResult(self.symbol.name, self.written, last=self._newest(), details=details, error=error)
+
+    def _find_lost(self) -> None:
+        """Write down the hours within the coverage that somebody took out, as gaps to heal."""
+        if self.mark is None or self.mark.source is None or self.mark.since is None:
+            return
+        covered = Interval(self.mark.since, self.mark.watermark)
+        with self.job.store.begin() as connection:
+            held = provenance.store_provenance(connection) or Provenance.LIVE
+            own = source_label(self.mark.source, held)
+            gaps.record(connection, self.symbol.name, covered, own, self.job.as_of)
+        self.due = gaps.due(self.job.store, [self.symbol.name], self.job.as_of).get(self.symbol.name, [])
 
     def _plan(self) -> list[Interval]:
         """Chunks to ask the primary for; the newest of a new series come first."""

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from crypto_platform.core.bars import CANDLE_COLUMNS, carried, frozen
 from crypto_platform.core.coverage import Interval
@@ -108,7 +108,7 @@ def store_candles(
     change = _compare(rows, held, label, is_fallback=is_fallback)
     if change.restated.any():
         revisions = _revisions(symbol, change, as_of, label)
-        warehouse.insert_missing(connection, ohlcv_revisions, revisions)
+        warehouse.insert_missing(connection, ohlcv_revisions, _after_those_held(connection, symbol, revisions))
     changed = change.rows[change.is_new | change.differs].assign(symbol=symbol, source=label)
     written = warehouse.upsert(connection, ohlcv_data, _known(changed, as_of, settle))
     lacks = False
@@ -182,6 +182,26 @@ def _revisions(symbol: str, change: _Change, seen_at: datetime, source: str) -> 
             "old_source": before,
         }
     )
+
+
+def _after_those_held(connection: Connection, symbol: str, revisions: pd.DataFrame) -> pd.DataFrame:
+    """Revisions with moments after those kept of their hours: a run may be done again, and a clock set back."""
+    c, stamps = ohlcv_revisions.c, revisions["timestamp"]
+    held = warehouse.read(
+        connection,
+        select(c.timestamp, func.max(c.seen_at).label("newest"))
+        .where(
+            c.symbol == symbol,
+            c.timestamp >= stamps.iloc[0].to_pydatetime(),
+            c.timestamp <= stamps.iloc[-1].to_pydatetime(),
+        )
+        .group_by(c.timestamp),
+    )
+    if held.empty:
+        return revisions
+    newest = stamps.map(held.set_index("timestamp")["newest"])
+    seen_at = revisions["seen_at"].where(~(newest >= revisions["seen_at"]), newest + pd.Timedelta(microseconds=1))
+    return revisions.assign(seen_at=seen_at)
 
 
 def _without_frozen(symbol: str, fetched: Fetched, interval: Interval, label: str) -> Fetched:

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
 from crypto_platform.core.hours import HOUR
 from crypto_platform.errors import KeyRefusedError, MalformedResponseError, SourceRefusedError, SourceUnavailableError
@@ -198,6 +198,23 @@ def test_unchanged_history_writes_no_row_again(deployment: Any, moment: Moment) 
     assert deployment.collect(moment(700), history=timedelta(days=2000), most_chunks=None).rows == 0
 
 
+def test_a_backfill_brings_back_hours_that_somebody_took_out(deployment: Any, moment: Moment) -> None:
+    """What `verify` and `gaps_are_recorded` send people to; what no source has becomes a gap."""
+    deployment.ingest(moment(500))
+    before, built = stored(deployment.store), deployment.features()
+    hours = [moment(h).replace(minute=0) for h in (100, 101, 200)]
+    with deployment.store.begin() as connection:
+        connection.execute(delete(ohlcv_data).where(ohlcv_data.c.timestamp.in_(hours)))
+    without(deployment, [200])
+    deployment.collect(moment(500), most_chunks=None)
+    deployment.build(moment(500))
+    kept = before[before["timestamp"] != hours[2]]
+    pd.testing.assert_frame_equal(stored(deployment.store)[VALUES], kept[VALUES].reset_index(drop=True))
+    assert gaps(deployment.store)["gap_start"].tolist() == [hours[2]]
+    same = built["timestamp"] < pd.Timestamp(hours[2]) - 8 * HOUR
+    pd.testing.assert_frame_equal(deployment.features()[same], built[same])
+
+
 def test_a_longer_history_is_fetched_before_what_is_there(deployment: Any, moment: Moment) -> None:
     deployment.collect(moment(1400), history=timedelta(days=3))
     assert len(stored(deployment.store)) == 72
@@ -231,6 +248,20 @@ def test_a_restated_candle_keeps_both_values_and_an_unknown_one_erases_nothing(d
     after = stored(deployment.store)
     assert after["close"].iloc[99] == frame.loc[99, "high"]
     assert after["volume"].iloc[98] == before["volume"].iloc[98] > 0
+
+
+def test_two_words_of_a_source_in_one_moment_are_two_revisions(deployment: Any, moment: Moment) -> None:
+    """A run that is done again stands for the same moment: the newest revision is still what is stored."""
+    deployment.collect(moment(100))
+    frame = deployment.candles.frames["ETH"]
+    at, first = frame["timestamp"].iloc[90], frame["volume"].iloc[90]
+    for volume in (1.0, 2.0, first):
+        frame.loc[frame["timestamp"] == at, "volume"] = volume
+        deployment.collect(moment(101))
+    kept = deployment.store.read(select(ohlcv_revisions).order_by(ohlcv_revisions.c.seen_at))
+    assert kept[["old_volume", "new_volume"]].to_numpy().tolist() == [[first, 1.0], [1.0, 2.0], [2.0, first]]
+    assert kept["seen_at"].iloc[0] == moment(101)
+    assert kept["seen_at"].iloc[-1] - moment(101) < timedelta(seconds=1)
 
 
 @pytest.mark.parametrize(
