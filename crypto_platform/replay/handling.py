@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Final
 
+from crypto_platform.core.bars import FROZEN_HOURS
 from crypto_platform.replay.catalogue import catalogue
 
 
@@ -58,7 +59,7 @@ HANDLED: Final[Mapping[str, tuple[Handling, str]]] = {
     "negative_volume": (_H.ROW_REFUSED, "negative_volume"),
     "duplicate": (_H.ROW_REFUSED, "duplicate, contradictory"),
     "off_grid": (_H.ROW_REFUSED, "off_grid"),
-    "frozen": (_H.BELIEVED, "`prices_move`; from the fourth such hour on refused as `frozen_price`"),
+    "frozen": (_H.BELIEVED, f"`prices_move`; after {FROZEN_HOURS} such hours refused as `frozen_price`"),
     "jump": (_H.BELIEVED, "`prices_do_not_jump`"),
     "scaled": (_H.BELIEVED, "`prices_do_not_jump`, `sources_agree`"),
     "future": (_H.ROW_REFUSED, "future"),
