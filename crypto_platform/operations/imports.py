@@ -251,7 +251,7 @@ def _store(
     if held is None:  # stand-ins pin nothing: the first collection begins where they do
         held = Mark(first, None, first)
     if own:
-        since = min(first, held.since or first)
+        since = min(first, held.since or first) if pin else first  # what stands in was never asked of its vendor
         held = replace(held, watermark=max(end, held.watermark), source=pin or fetched.vendor, since=since)
     watermarks.write_mark(connection, ohlcv_data.name, symbol, held)
     return stored

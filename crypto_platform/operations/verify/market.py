@@ -91,7 +91,10 @@ def coverage() -> Iterator[Breach]:
     unmarked = select(first).where(not_(exists().where(mark.dataset == name, mark.symbol == first.c.symbol)))
     yield Breach(Rule.COVERAGE, watermarks.name, unmarked, "the candles have no watermark", COLLECT)
     for condition, what in (
-        (or_(mark.since.is_(None), mark.source.is_(None)), "the watermark has no beginning or no source"),
+        (
+            or_(mark.since.is_(None), and_(mark.source.is_(None), mark.watermark > mark.since)),
+            "the watermark has no beginning or no source",  # where stand-ins alone are, nothing is covered yet
+        ),
         (mark.since > mark.watermark, "the watermark ends before it begins"),
     ):
         rows = culprits(watermarks, mark.dataset == name, mark.symbol.in_(select(first.c.symbol)), condition)
@@ -99,9 +102,11 @@ def coverage() -> Iterator[Breach]:
     labels = [literal(source_label("", p)) + mark.source for p in Provenance]
     for outside, what in (
         (candle.timestamp < mark.since, "candles lie before the beginning of their watermark"),
-        (and_(candle.timestamp >= mark.watermark, candle.source.in_(labels)), "candles lie after their watermark"),
+        (candle.timestamp >= mark.watermark, "candles lie after their watermark"),
     ):
-        rows = select(candle.symbol, candle.timestamp.label("at")).join(watermarks, ours).where(outside)
+        # Other sources fill hours that this one has not been asked for, too.
+        own = candle.source.in_(labels)
+        rows = select(candle.symbol, candle.timestamp.label("at")).join(watermarks, ours).where(outside, own)
         yield Breach(Rule.COVERAGE, name, rows, what, f"move the watermark over the candles, or {COLLECT}")
 
 

@@ -350,6 +350,17 @@ def test_derived_candles_stand_in_until_the_vendors_own_come(
     pd.testing.assert_frame_equal(stored(store), rows)
 
 
+def test_stand_ins_alone_and_before_a_series_leave_the_store_sound(
+    store: Warehouse, history: pd.DataFrame, tmp_path: Path
+) -> None:
+    """Nobody has been asked for those hours: no coverage is claimed, and none is missed."""
+    files(store, derived(history[:744], tmp_path / "cdd.csv"))
+    assert verify(store, ArtifactStore(tmp_path), as_of=NOW).findings == ()
+    files(store, csv(history[400:800], tmp_path / "own.csv"))
+    assert mark(store).since == history["timestamp"][400]
+    assert verify(store, ArtifactStore(tmp_path), as_of=NOW).findings == ()
+
+
 def test_an_unchanged_file_writes_nothing_and_a_changed_one_is_read(
     store: Warehouse, history: pd.DataFrame, tmp_path: Path
 ) -> None:
