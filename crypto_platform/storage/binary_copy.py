@@ -4,7 +4,7 @@ A driver that writes row by row needs more time for a wide row than the server d
 """
 
 from collections.abc import Sequence
-from itertools import chain, pairwise
+from itertools import chain, groupby, pairwise
 from struct import pack
 from typing import Any, Final
 
@@ -66,19 +66,20 @@ def _kind(column: Column[Any]) -> int:
 
 
 def _block(columns: Sequence[Column[Any]], frame: pd.DataFrame) -> bytes:
-    n_rows = len(frame)
-    counts = np.full((n_rows, 1), len(columns), ">i2").view(np.uint8)
+    counts = np.full((len(frame), 1), len(columns), ">i2").view(np.uint8)
     parts, kept = [counts], [np.ones(counts.shape, bool)]
-    for i, (_, read) in enumerate(_FIXED):
-        if own := [column for column in columns if _kind(column) == i]:
-            cells, keep = _cells(*read(own, frame))
+    varying: list[list[bytes]] = []
+    for kind, own in groupby(columns, _kind):
+        if kind == len(_FIXED):
+            varying = [_varying(column, frame[column.name]) for column in own]
+        else:
+            cells, keep = _cells(*_FIXED[kind][1](list(own), frame))
             parts.append(cells)
             kept.append(keep)
     keep = np.concatenate(kept, axis=1)
     fixed = np.concatenate(parts, axis=1)[keep].tobytes()
     ends = np.cumsum(keep.sum(axis=1)).tolist()
     rows = (fixed[start:end] for start, end in pairwise([0, *ends]))
-    varying = [_varying(column, frame[column.name]) for column in columns if _kind(column) == len(_FIXED)]
     return b"".join(chain.from_iterable(zip(rows, *varying, strict=True)))
 
 
