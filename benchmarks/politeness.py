@@ -6,6 +6,7 @@ so what is above the floor is ours: the store's transactions, and sleeping too l
 
 import json
 import multiprocessing
+import tempfile
 import threading
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -22,6 +23,7 @@ from crypto_platform.storage.warehouse import Warehouse
 
 PROCESSES = 4
 REQUESTS = 50  # of each
+QUICK_REQUESTS = 10
 SPACING = 0.05  # as Binance's
 
 
@@ -93,6 +95,13 @@ def measure(folder: Path, processes: int = PROCESSES, requests: int = REQUESTS, 
         thread.join()
     arrivals = server.arrivals
     return Pace((processes * requests - 1) * spacing, max(arrivals) - min(arrivals))
+
+
+def run(*, quick: bool) -> str:
+    """Measure with a store on this machine."""
+    print("politeness …", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        return report(measure(Path(folder), requests=QUICK_REQUESTS if quick else REQUESTS))
 
 
 def report(pace: Pace) -> str:
