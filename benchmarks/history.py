@@ -213,12 +213,14 @@ class _Counted(StoredStates):
     """States that add up how long the requests they let through must take, the last one apart."""
 
     floor = timedelta()
+    requests = 0
     _last = timedelta()
 
     def take_turn(
         self, vendor: str, now: datetime, spacing: timedelta, monthly: int | None
     ) -> tuple[datetime, int] | None:
         self.floor += self._last
+        self.requests += 1
         self._last = spacing
         return super().take_turn(vendor, now, spacing, monthly)
 
@@ -241,7 +243,7 @@ def paced(fresh: Fresh, urls: Mapping[str, str], vendor: str, days: int = DAYS) 
         _sound(_collect(store, (source,), timedelta(days=days)))
         seconds = time.perf_counter() - began
         store.close()
-    return Pace(states.floor.total_seconds(), seconds)
+    return Pace(states.requests, states.floor.total_seconds(), seconds)
 
 
 def report(measured: Mapping[str, Measured], paces: Mapping[tuple[str, str], Pace]) -> str:

@@ -29,8 +29,9 @@ SPACING = 0.05  # as Binance's
 
 @dataclass(frozen=True)
 class Pace:
-    """Seconds from the first arrival to the last, and the least that they may be."""
+    """Requests, seconds they took from the first to the last, and the least that they may take."""
 
+    requests: int
     floor: float
     ours: float
 
@@ -94,7 +95,8 @@ def measure(folder: Path, processes: int = PROCESSES, requests: int = REQUESTS, 
         server.server_close()
         thread.join()
     arrivals = server.arrivals
-    return Pace((processes * requests - 1) * spacing, max(arrivals) - min(arrivals))
+    n = processes * requests
+    return Pace(n, (n - 1) * spacing, max(arrivals) - min(arrivals))
 
 
 def run(*, quick: bool) -> str:
@@ -106,6 +108,6 @@ def run(*, quick: bool) -> str:
 
 def report(pace: Pace) -> str:
     return (
-        f"{PROCESSES * REQUESTS} requests of {PROCESSES} processes, one every {SPACING * 1000:.0f} ms: floor "
+        f"{pace.requests} requests of {PROCESSES} processes, one every {SPACING * 1000:.0f} ms: floor "
         f"{pace.floor:.2f} s, ours {pace.ours:.2f} s, ratio {pace.ratio:.3f}"
     )

@@ -27,7 +27,7 @@ Fresh = Callable[[], AbstractContextManager[str]]
 def engines() -> Iterator[dict[str, Fresh]]:
     """By engine, what gives the URL of a new and empty store. Commits on Postgres wait for the disk."""
     with ExitStack() as stack:
-        found: dict[str, Fresh] = {SQLITE: _fresh_file}
+        found: dict[str, Fresh] = {SQLITE: fresh_file}
         try:
             server = stack.enter_context(running_postgres(durable=True))
         except NoPostgresError as error:
@@ -38,7 +38,8 @@ def engines() -> Iterator[dict[str, Fresh]]:
 
 
 @contextmanager
-def _fresh_file() -> Iterator[str]:
+def fresh_file() -> Iterator[str]:
+    """URL of a new and empty store in a file, gone afterwards."""
     with tempfile.TemporaryDirectory() as folder:
         yield f"sqlite:///{Path(folder) / 'store.db'}"
 

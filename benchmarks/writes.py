@@ -22,7 +22,7 @@ from crypto_platform.storage.warehouse import Warehouse
 from crypto_platform.tables import features, ohlcv_data
 
 PHASES: Final = ("new", "unchanged", "changed")
-CHANGED: Final = {ohlcv_data: "trades", features: "is_weekend"}  # late columns: all before them are compared
+CHANGED: Final = {ohlcv_data: "trades", features: "segment_hours"}  # in every row there is one
 BATCHES: Final = {ohlcv_data: 10, features: 5}
 N_SYMBOLS: Final = 5
 DAYS: Final = 2 * CHUNK_HOURS // 24 + 15  # two batches a symbol, outages included
