@@ -7,12 +7,11 @@ same backfill at the pace that vendors ask for: below the sum of those waits nob
 
 import multiprocessing
 import os
-import resource
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -178,15 +177,16 @@ def command(store_url: str, urls: Mapping[str, str], days: int = DAYS) -> tuple[
         }
         clean = {name: value for name, value in os.environ.items() if not name.startswith(prefix)}
         words = ["-m", "crypto_platform", "backfill", "--days", str(days), "--now", AS_OF.isoformat()]
-        began, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
+        began, before = time.perf_counter(), os.times()
         subprocess.run(
             [sys.executable, *words],
             env=clean | {prefix + name: value for name, value in settings.items()},
             stdout=subprocess.DEVNULL,
             check=True,
         )
-        seconds, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
-    return seconds, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        seconds, after = time.perf_counter() - began, os.times()
+    cpu = after.children_user + after.children_system - before.children_user - before.children_system
+    return seconds, cpu
 
 
 def measure(fresh: Fresh, urls: Mapping[str, str], *, rounds: int = ROUNDS, days: int = DAYS) -> Measured:
@@ -212,16 +212,22 @@ def measure(fresh: Fresh, urls: Mapping[str, str], *, rounds: int = ROUNDS, days
 class _Counted(StoredStates):
     """States that add up how long the requests they let through must take, the last one apart."""
 
-    floor = timedelta()
-    requests = 0
-    _last = timedelta()
+    def __init__(self, store: Warehouse) -> None:
+        super().__init__(store)
+        self._spacings: list[timedelta] = []
+
+    @property
+    def requests(self) -> int:
+        return len(self._spacings)
+
+    @property
+    def floor(self) -> timedelta:
+        return sum(self._spacings[:-1], timedelta())
 
     def take_turn(
         self, vendor: str, now: datetime, spacing: timedelta, monthly: int | None
     ) -> tuple[datetime, int] | None:
-        self.floor += self._last
-        self.requests += 1
-        self._last = spacing
+        self._spacings.append(spacing)
         return super().take_turn(vendor, now, spacing, monthly)
 
 
@@ -261,9 +267,8 @@ def report(measured: Mapping[str, Measured], paces: Mapping[tuple[str, str], Pac
         [f"platform / floor, candles at {vendor}'s pace", *(_over(paces.get((engine, vendor))) for engine in measured)]
         for vendor in VENDORS
     ]
-    lines.append(
-        [f"`crypto-platform backfill` from start to end, s (aim: ≤ {AIM:.0f})", *_numbers(m.command for m in found)]
-    )
+    whole = [f"{m.command:.1f} ({m.command_cpu:.1f} s of CPU)" for m in found]
+    lines.append([f"`crypto-platform backfill` from start to end, s (aim: ≤ {AIM:.0f})", *whole])
     for step in STEPS:
         cells = [f"{s:.2f} ({n:,} rows, {n / s:,.0f} rows/s)" for s, n in zip(seconds[step], rows[step], strict=True)]
         lines.append([f"platform: {step}, s", *cells])
@@ -278,7 +283,7 @@ def _over(pace: Pace | None) -> str:
     return f"{pace.ratio:.2f} ({pace.ours:.2f} s, floor {pace.floor:.2f} s)" if pace else ""
 
 
-def _numbers(seconds: Iterator[float] | list[float]) -> list[str]:
+def _numbers(seconds: Sequence[float]) -> list[str]:
     return [f"{each:.2f}" for each in seconds]
 
 

@@ -163,6 +163,7 @@ def test_the_report_of_the_history_states_ratios_first() -> None:
     lines = history.report({"SQLite": measured}, {("SQLite", history.BINANCE): pace}).splitlines()
     assert lines[2] == "| baseline / platform, candles | 3.0 × |"
     assert lines[3] == "| platform / floor, candles at binance's pace | 1.25 (5.00 s, floor 4.00 s) |"
+    assert "| `crypto-platform backfill` from start to end, s (aim: ≤ 15) | 9.0 (7.5 s of CPU) |" in lines
     assert "| platform: candles, s | 2.00 (100 rows, 50 rows/s) |" in lines
     assert "| rows it wrote then (candles, sentiment, features) | 0, 0, 0 |" in lines
 
