@@ -1,5 +1,7 @@
 """Empty stores of both engines, and the way into their tables of one who writes row by row."""
 
+import math
+import os
 import sqlite3
 import sys
 import tempfile
@@ -42,6 +44,34 @@ def fresh_file() -> Iterator[str]:
     """URL of a new and empty store in a file, gone afterwards."""
     with tempfile.TemporaryDirectory() as folder:
         yield f"sqlite:///{Path(folder) / 'store.db'}"
+
+
+class ServerCpu:
+    """CPU seconds of the server's processes that work for a store. None for SQLite, which works in this process."""
+
+    def __init__(self, url: str) -> None:
+        self._admin = None if url.startswith("sqlite") else psycopg.connect(url, autocommit=True)
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._admin:
+            self._admin.close()
+
+    def seconds(self) -> float:
+        """So far, of processes whose connections are open; NaN where the server is not on this machine."""
+        if self._admin is None:
+            return 0.0
+        pids = self._admin.execute("SELECT pid FROM pg_stat_activity WHERE datname = current_database()").fetchall()
+        try:
+            return sum(_cpu_of(pid) for (pid,) in pids)
+        except OSError:
+            return math.nan
+
+
+def _cpu_of(pid: int) -> float:
+    """CPU seconds of a process of this machine, where it has /proc."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 class RowByRow:

@@ -1,11 +1,14 @@
 """Upserts of candles and of feature rows, beside a writer of ours that does it row by row, batch by batch in turns.
 
 Each batch is written new, then unchanged, then with one column changed. It has as many rows as a backfill writes in
-one transaction; both sides write the same rows into tables with the same keys, indexes and constraints.
+one transaction; both sides write the same rows into tables with the same keys, indexes and constraints. Rows per
+second of CPU, client and server together, are what a machine without other work would come near.
 """
 
+import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Final
@@ -13,7 +16,7 @@ from typing import Final
 import pandas as pd
 from sqlalchemy import Table
 
-from benchmarks.stores import POSTGRES, SQLITE, Fresh, RowByRow, engines
+from benchmarks.stores import POSTGRES, SQLITE, Fresh, RowByRow, ServerCpu, engines
 from benchmarks.world import NOW, VENDOR, World, draw
 from crypto_platform.core import features as science
 from crypto_platform.core.coverage import CHUNK_HOURS
@@ -30,18 +33,31 @@ AIMS: Final = {(SQLITE, ohlcv_data): 100_000, (POSTGRES, ohlcv_data): 40_000, (P
 
 
 @dataclass(slots=True)
+class Side:
+    """Seconds of each batch, and CPU seconds of all of them, the server's included."""
+
+    seconds: list[float] = field(default_factory=list)
+    cpu: float = 0.0
+
+
+@dataclass(slots=True)
 class Phase:
-    """Seconds of each batch on both sides, and the rows that the platform says it wrote."""
+    """Both sides of a phase, and the rows that the platform says it wrote."""
 
     batch: int
-    ours: list[float] = field(default_factory=list)
-    theirs: list[float] = field(default_factory=list)
+    ours: Side = field(default_factory=Side)
+    theirs: Side = field(default_factory=Side)
     written: int = 0
+
+    @property
+    def rows(self) -> int:
+        """Rows that each side was given."""
+        return self.batch * len(self.ours.seconds)
 
     @property
     def rates(self) -> tuple[float, float]:
         """Rows a second of the median batch: ours, theirs."""
-        return self.batch / median(self.ours), self.batch / median(self.theirs)
+        return self.batch / median(self.ours.seconds), self.batch / median(self.theirs.seconds)
 
 
 Measured = dict[tuple[str, Table], dict[str, Phase]]
@@ -79,32 +95,36 @@ def batches(rows: pd.DataFrame, size: int, number: int) -> list[pd.DataFrame]:
 def measure(fresh: Fresh, table: Table, parts: list[pd.DataFrame]) -> dict[str, Phase]:
     """Write all batches in each phase, the two sides in turns."""
     phases = {name: Phase(len(parts[0])) for name in PHASES}
-    with fresh() as our_url, fresh() as their_url:
+    with ExitStack() as stack:
+        our_url, their_url = stack.enter_context(fresh()), stack.enter_context(fresh())
         store, rows = Warehouse.open(our_url), RowByRow(their_url)
+        our_server, their_server = ServerCpu(our_url), ServerCpu(their_url)
+        for opened in (store, rows, our_server, their_server):
+            stack.callback(opened.close)
         _ = store.engine
-        try:
-            for name, phase in phases.items():
-                for part in _versions(table, parts, name):
-                    phase.theirs.append(_seconds(lambda part=part: rows.upsert(table, part)))
-                    began = time.perf_counter()
+        for name, phase in phases.items():
+            for part in _versions(table, parts, name):
+                with _timed(phase.theirs, their_server):
+                    rows.upsert(table, part)
+                with _timed(phase.ours, our_server):
                     phase.written += store.upsert(table, part)
-                    phase.ours.append(time.perf_counter() - began)
-        finally:
-            rows.close()
-            store.close()
     return phases
+
+
+@contextmanager
+def _timed(side: Side, server: ServerCpu) -> Iterator[None]:
+    """Add to a side what happens meanwhile."""
+    before = server.seconds()
+    began, cpu = time.perf_counter(), time.process_time()
+    yield
+    side.seconds.append(time.perf_counter() - began)
+    side.cpu += time.process_time() - cpu + server.seconds() - before
 
 
 def _versions(table: Table, parts: list[pd.DataFrame], phase: str) -> Iterator[pd.DataFrame]:
     column = CHANGED[table]
     for part in parts:
         yield part.assign(**{column: part[column] + 1}) if phase == "changed" else part
-
-
-def _seconds(work: Callable[[], object]) -> float:
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
 
 
 def report(measured: Measured) -> str:
@@ -114,13 +134,20 @@ def report(measured: Measured) -> str:
     rates = {phase: [phases[phase].rates for phases in measured.values()] for phase in PHASES}
     lines += [[f"platform / baseline, {phase} rows", *(f"{a / b:.1f} ×" for a, b in rates[phase])] for phase in PHASES]
     lines += [[f"platform, {phase} rows/s", *(f"{ours:,.0f}" for ours, _ in rates[phase])] for phase in PHASES]
+    for phase in PHASES:
+        found = [phases[phase] for phases in measured.values()]
+        lines.append([f"platform, {phase} rows per s of CPU", *(_per_cpu(p.rows, p.ours) for p in found)])
     lines.append(["aim, rows/s", *(f"{AIMS[key]:,}" if key in AIMS else "" for key in measured)])
     lines += [[f"baseline, {phase} rows/s", *(f"{theirs:,.0f}" for _, theirs in rates[phase])] for phase in PHASES]
     for phase in PHASES:
         found = [phases[phase] for phases in measured.values()]
-        cells = [f"{p.written:,} of {p.batch * len(p.ours):,}" for p in found]
+        cells = [f"{p.written:,} of {p.rows:,}" for p in found]
         lines.append([f"platform, rows written of {phase} ones", *cells])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _per_cpu(rows: int, side: Side) -> str:
+    return "" if math.isnan(side.cpu) else f"{rows / side.cpu:,.0f}"
 
 
 def run(*, quick: bool) -> str:

@@ -105,14 +105,16 @@ def test_the_writes_are_new_then_the_same_then_others(two: world.World) -> None:
     parts = writes.batches(writes.feature_rows(two), 50, 3)
     phases = writes.measure(stores.fresh_file, features, parts)
     assert {name: phase.written for name, phase in phases.items()} == {"new": 150, "unchanged": 0, "changed": 150}
-    assert {(len(phase.ours), len(phase.theirs)) for phase in phases.values()} == {(3, 3)}
+    assert {(len(phase.ours.seconds), len(phase.theirs.seconds)) for phase in phases.values()} == {(3, 3)}
 
 
 def test_the_report_of_writes_states_ratios_before_rates() -> None:
-    phases = {name: writes.Phase(1000, ours=[0.1, 0.1], theirs=[0.4, 0.4], written=2000) for name in writes.PHASES}
+    ours, theirs = writes.Side([0.1, 0.1], cpu=0.05), writes.Side([0.4, 0.4], cpu=0.7)
+    phases = {name: writes.Phase(1000, ours, theirs, written=2000) for name in writes.PHASES}
     lines = writes.report({(stores.POSTGRES, ohlcv_data): phases}).splitlines()
     assert lines[2] == "| platform / baseline, new rows | 4.0 × |"
     assert "| platform, new rows/s | 10,000 |" in lines
+    assert "| platform, new rows per s of CPU | 40,000 |" in lines
     assert "| aim, rows/s | 40,000 |" in lines
     assert lines[-1] == "| platform, rows written of changed ones | 2,000 of 2,000 |"
 
