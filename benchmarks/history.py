@@ -60,9 +60,10 @@ VENDORS: Final = (BINANCE, CRYPTOCOMPARE)
 
 @dataclass(frozen=True, slots=True)
 class Backfill:
-    """Seconds of each step, and rows that it wrote."""
+    """Seconds of each step, those of this process' CPU, and rows that it wrote."""
 
     seconds: Mapping[str, float]
+    cpu: Mapping[str, float]
     rows: Mapping[str, int]
 
 
@@ -112,17 +113,17 @@ def backfill(store: Warehouse, urls: Mapping[str, str], days: int = DAYS) -> Bac
     config = SourceConfig(order=(BINANCE,), binance_url=urls[BINANCE], fear_greed_url=urls["fear_greed"])
     gate, history = Gate(StoredStates(store)), timedelta(days=days)
     sources, moods = candle_sources(config, gate), sentiment_source(config, gate)
-    seconds, rows = {}, {}
+    seconds, cpu, rows = {}, {}, {}
     for step, work in {
         "candles": lambda: _collect(store, sources, history),
         "sentiment": lambda: collect.collect_sentiment(store, moods, as_of=AS_OF, history=history),
         "features": lambda: build.build_features(store, NAMES, as_of=AS_OF),
     }.items():
-        began = time.perf_counter()
+        began, used = time.perf_counter(), time.process_time()
         done = _sound(work())
-        seconds[step] = time.perf_counter() - began
+        seconds[step], cpu[step] = time.perf_counter() - began, time.process_time() - used
         rows[step] = sum(result.rows for result in done.results)
-    return Backfill(seconds, rows)
+    return Backfill(seconds, cpu, rows)
 
 
 def _collect(store: Warehouse, sources: tuple[CandleSource, ...], history: timedelta) -> Report:
@@ -272,6 +273,9 @@ def report(measured: Mapping[str, Measured], paces: Mapping[tuple[str, str], Pac
     for step in STEPS:
         cells = [f"{s:.2f} ({n:,} rows, {n / s:,.0f} rows/s)" for s, n in zip(seconds[step], rows[step], strict=True)]
         lines.append([f"platform: {step}, s", *cells])
+        used = [median(run.cpu[step] for run in m.first) for m in found]
+        cells = [f"{s:.2f} ({n / s:,.0f} rows/s)" for s, n in zip(used, rows[step], strict=True)]
+        lines.append([f"platform: {step}, s of its process' CPU", *cells])
     lines.append(["platform: the same again, s", *_numbers(again)])
     written = [[max(run.rows[step] for run in m.again) for step in STEPS] for m in found]
     lines.append([f"rows it wrote then ({', '.join(STEPS)})", *(", ".join(map(str, each)) for each in written)])

@@ -158,8 +158,8 @@ def test_the_whole_backfill_command_fills_the_store(replayed: dict[str, str]) ->
 
 
 def test_the_report_of_the_history_states_ratios_first() -> None:
-    first = history.Backfill(dict.fromkeys(history.STEPS, 2.0), dict.fromkeys(history.STEPS, 100))
-    again = history.Backfill(dict.fromkeys(history.STEPS, 0.1), dict.fromkeys(history.STEPS, 0))
+    first = history.Backfill(*(dict.fromkeys(history.STEPS, value) for value in (2.0, 0.5, 100)))
+    again = history.Backfill(*(dict.fromkeys(history.STEPS, value) for value in (0.1, 0.1, 0)))
     measured = history.Measured([first], [again], [6.0], 9.0, 7.5)
     pace = politeness.Pace(requests=9, floor=4.0, ours=5.0)
     lines = history.report({"SQLite": measured}, {("SQLite", history.BINANCE): pace}).splitlines()
@@ -167,6 +167,7 @@ def test_the_report_of_the_history_states_ratios_first() -> None:
     assert lines[3] == "| platform / floor, candles at binance's pace | 1.25 (5.00 s, floor 4.00 s) |"
     assert "| `crypto-platform backfill` from start to end, s (aim: ≤ 15) | 9.0 (7.5 s of CPU) |" in lines
     assert "| platform: candles, s | 2.00 (100 rows, 50 rows/s) |" in lines
+    assert "| platform: candles, s of its process' CPU | 0.50 (200 rows/s) |" in lines
     assert "| rows it wrote then (candles, sentiment, features) | 0, 0, 0 |" in lines
 
 
