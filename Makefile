@@ -40,7 +40,7 @@ check: $(VENV)/.setup-dev  ## Check format, lint, types, imports, deployment fil
 	$(BIN)/python scripts/check_requirements.py
 	$(BIN)/crypto-platform docs --check
 
-bench: $(VENV)/.setup-dev  ## Measure against the baselines
+bench: $(VENV)/.setup-dev  ## Measure beside baselines; ARGS="writes history" for parts, ARGS=--help for what there is
 	$(BIN)/python -m benchmarks $(ARGS)
 
 lock:  ## Compile requirements/ again from pyproject.toml (needs uv and a network)

@@ -60,8 +60,9 @@ def indicators(candles: pd.DataFrame) -> pd.DataFrame:
 FEATURES: Final = tuple(indicators(pd.DataFrame({name: [1.0] for name in _CANDLES})).columns)
 
 
-def _upsert(table: str, key: tuple[str, ...], values: tuple[str, ...]) -> str:
-    marks = ", ".join("?" * (len(key) + len(values)))
+def upsert_statement(table: str, key: tuple[str, ...], values: tuple[str, ...], mark: str = "?") -> str:
+    """Insert a row, or refresh its values where the key is there; `mark` is the driver's sign of a parameter."""
+    marks = ", ".join([mark] * (len(key) + len(values)))
     refreshed = ", ".join(f"{name} = excluded.{name}" for name in values)
     return (
         f"INSERT INTO {table} ({', '.join(key + values)}) VALUES ({marks}) "
@@ -71,10 +72,10 @@ def _upsert(table: str, key: tuple[str, ...], values: tuple[str, ...]) -> str:
 
 _KEY: Final = ("symbol", "hour")
 _FORECAST: Final = ("direction", "probability")
-SAVE_CANDLE: Final = _upsert("candles", _KEY, _CANDLES)
-SAVE_FEATURES: Final = _upsert("features", _KEY, FEATURES)
-SAVE_FORECAST: Final = _upsert("forecasts", _KEY, _FORECAST)
-SAVE_ACCURACY: Final = _upsert("accuracy", ("symbol",), ("value", "n"))
+SAVE_CANDLE: Final = upsert_statement("candles", _KEY, _CANDLES)
+SAVE_FEATURES: Final = upsert_statement("features", _KEY, FEATURES)
+SAVE_FORECAST: Final = upsert_statement("forecasts", _KEY, _FORECAST)
+SAVE_ACCURACY: Final = upsert_statement("accuracy", ("symbol",), ("value", "n"))
 JOIN: Final = """
     SELECT f.symbol, f.direction, then_.close AS before, later.close AS after
     FROM forecasts f

