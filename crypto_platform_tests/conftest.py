@@ -8,9 +8,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import settings
 
 from crypto_platform.storage.warehouse import Warehouse
 from crypto_platform_tests.postgres import NoPostgresError, fresh_database, running_postgres
+
+settings.register_profile("untimed", deadline=None)  # a busy machine is no failure
+settings.load_profile("untimed")
 
 TEST_DATA = "CRYPTO_PLATFORM_TEST_DATA"
 
