@@ -10,7 +10,6 @@ from typing import Any
 import typer
 
 from crypto_platform import settings as configuration
-from crypto_platform.cli import summary
 from crypto_platform.cli.market import DAYS, Choice, DataFolder, Edge, Live, Seed, served
 from crypto_platform.cli.shared import AsOf, announce, console, ensure_home, moment
 from crypto_platform.core.hours import HOUR, floor_hour
@@ -34,6 +33,7 @@ def demo(
 ) -> None:
     """Run the whole graph, offline on a simulated market, and end with a summary and a report."""
     from crypto_platform.cli.stage import Stage
+    from crypto_platform.cli.summary import print_summary
     from crypto_platform.defs.resources import Platform, SimulatedClock
 
     as_of = moment(now)
@@ -53,7 +53,7 @@ def demo(
             _run(stage, platform, as_of)
             console.print()
             announce(platform)
-            summary.print_summary(platform, as_of)
+            print_summary(platform, as_of)
         finally:
             stage.close()
             platform.close()

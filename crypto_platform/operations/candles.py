@@ -17,16 +17,16 @@ from crypto_platform.core.provenance import Provenance, source_label
 from crypto_platform.errors import ConfigurationError, KeyRefusedError, PlatformError, SourceError, SourceRefusedError
 from crypto_platform.operations import gaps, provenance, watermarks
 from crypto_platform.operations.results import Report, SymbolResult
-from crypto_platform.operations.series import Stored, store_candles
+from crypto_platform.operations.series import Stored, restated_since, store_candles
 from crypto_platform.operations.watermarks import Mark
 from crypto_platform.sources.base import CandleSource, Fetched
 from crypto_platform.storage.warehouse import Warehouse
 from crypto_platform.symbols import Symbol, ended, pieces
-from crypto_platform.tables import ohlcv_data, ohlcv_revisions
+from crypto_platform.tables import ohlcv_data
 
 OVERLAP: Final = 24 * HOUR  # read again each time: a restated candle is seen, at no cost in requests
 RECHECK: Final = timedelta(hours=48)  # an hour the primary answered without is asked for again so long
-REREAD: Final = timedelta(hours=48)  # how old an hour restated in the last `OVERLAP` may be to be read again
+REREAD: Final = timedelta(hours=48)  # of hours restated in the last `OVERLAP`, these newest are read again
 FALLBACK_REACH: Final = timedelta(days=7)  # a series silent for longer has stopped; no other source goes on for it
 TICK_CHUNKS: Final = 6  # of one symbol in a run that must end soon: a bit more than a year
 THREADS: Final = 8
@@ -105,26 +105,12 @@ def collect_candles(
     names = [symbol.name for symbol in symbols]
     marks = watermarks.read_marks(store, ohlcv_data.name, names)
     due = gaps.due(store, names, as_of)
-    restated = _restated_since(store, names, as_of)
+    restated = restated_since(store, names, oldest=as_of - REREAD, seen_after=as_of - OVERLAP)
     with ThreadPoolExecutor(THREADS, thread_name_prefix="collect") as pool:
         workers = [
             _Worker(job, s, marks.get(s.name), due.get(s.name, []), restated.get(s.name, job.end)) for s in symbols
         ]
         return Report(ohlcv_data.name, tuple(pool.map(_Worker.run, workers)))
-
-
-def _restated_since(store: Warehouse, symbols: Sequence[str], as_of: datetime) -> dict[str, datetime]:
-    """First hour of each symbol that its source restated lately.
-
-    A source that changes its word may change it back, which must not escape because the hour left the overlap.
-    """
-    c = ohlcv_revisions.c
-    rows = store.read(
-        select(c.symbol, func.min(c.timestamp).label("first"))
-        .where(c.symbol.in_(symbols), c.timestamp >= as_of - REREAD, c.seen_at > as_of - OVERLAP)
-        .group_by(c.symbol)
-    )
-    return {row.symbol: row.first.to_pydatetime() for row in rows.itertuples()}
 
 
 @dataclass(slots=True)

@@ -1,5 +1,6 @@
 """Candles into a symbol's series, in one transaction: merged, attributed, revisions and gaps written down."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -17,6 +18,7 @@ from crypto_platform.operations import gaps, provenance, quarantine, watermarks
 from crypto_platform.sources.base import Fetched, Rejected
 from crypto_platform.sources.rows import payload_text
 from crypto_platform.storage import warehouse
+from crypto_platform.storage.warehouse import Warehouse
 from crypto_platform.tables import ohlcv_data, ohlcv_revisions
 
 FEATURES_MARK: Final = "features:"  # begins the watermark names of feature sets, which new candles take back
@@ -202,6 +204,22 @@ def _after_those_held(connection: Connection, symbol: str, revisions: pd.DataFra
     newest = stamps.map(held.set_index("timestamp")["newest"])
     seen_at = revisions["seen_at"].where(~(newest >= revisions["seen_at"]), newest + pd.Timedelta(microseconds=1))
     return revisions.assign(seen_at=seen_at)
+
+
+def restated_since(
+    store: Warehouse, symbols: Sequence[str], *, oldest: datetime, seen_after: datetime
+) -> dict[str, datetime]:
+    """First hour from `oldest` on of each symbol that its source restated after a moment.
+
+    A source that changes its word may change it back, which must not escape because the hour left the overlap.
+    """
+    c = ohlcv_revisions.c
+    rows = store.read(
+        select(c.symbol, func.min(c.timestamp).label("first"))
+        .where(c.symbol.in_(symbols), c.timestamp >= oldest, c.seen_at > seen_after)
+        .group_by(c.symbol)
+    )
+    return {row.symbol: row.first.to_pydatetime() for row in rows.itertuples()}
 
 
 def _without_frozen(symbol: str, fetched: Fetched, interval: Interval, label: str) -> Fetched:

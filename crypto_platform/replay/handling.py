@@ -122,7 +122,6 @@ def faults_page() -> str:
         "makes each of these on demand (`crypto-platform replay --list-faults`), and `integration/test_faults.py`",
         "makes them all: a row's tests are those with its name, as in",
         "`make test ARGS='-k \"test_faults and truncated\"'`.",
-        "`integration/test_fault_storms.py` mixes them at random, restarts among them.",
         "",
         "| the platform's answer | which is |",
         "| --- | --- |",

@@ -9,12 +9,12 @@ from sqlalchemy import and_, case, func, or_, select
 
 from crypto_platform.core import agreement as opinions
 from crypto_platform.core import outliers
+from crypto_platform.core.bars import FROZEN_HOURS
 from crypto_platform.operations.checks.base import DAY, Failing, Scope, check, last, some, stamp, words
 from crypto_platform.storage.warehouse import Warehouse
 from crypto_platform.tables import ohlcv_crosschecks, ohlcv_data
 
 JUDGED: Final = DAY  # hours looked at for jumps and frozen prices
-FROZEN_HOURS: Final = 6  # in a row; the outages of an exchange made 3 at most (`core.outliers`)
 VOLUMES_OVER: Final = 2 * DAY
 MISSING_VOLUMES: Final = 0.05  # share of the hours of a source that gives quote volumes otherwise
 COMPARED_AGE: Final = 2 * DAY  # a symbol's turn comes once a day
