@@ -2,11 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import Connection, Select, and_, func, select
 
+from crypto_platform.core import features
+from crypto_platform.core.serving import ServingForm
+from crypto_platform.errors import ArtifactError
 from crypto_platform.storage import bundles, warehouse
 from crypto_platform.storage.artifacts import ArtifactStore
 from crypto_platform.storage.warehouse import Warehouse
@@ -14,6 +17,7 @@ from crypto_platform.tables import model_aliases, model_versions
 
 CHAMPION: Final = "champion"
 PREVIOUS: Final = "previous"
+REASON_LENGTH: Final = 200  # of the column
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,16 +92,96 @@ def point(
     warehouse.upsert(connection, model_aliases, warehouse.records(rows))
 
 
-def load(artifacts: ArtifactStore, served: Served) -> tuple[dict[str, Any], Mapping[str, Any]]:
-    """Models and manifest of a bundle.
+def load(artifacts: ArtifactStore, served: Served) -> ServingForm:
+    """The models of a bundle as they serve. Hashes are checked before anything else looks into a file.
 
     Raises
     ------
     ArtifactError
-        See `storage.bundles.load_models`.
+        See `ArtifactStore.open` and `bundles.load_serving`; or the bundle is of another symbol, horizon or set of
+        features than it should be.
     """
     bundle = artifacts.open(served.version, served.bundle_sha256)
-    return bundles.load_models(bundle), bundle.manifest
+    said = bundle.manifest
+    if (said.get("symbol"), said.get("horizon")) != (served.symbol, served.horizon):
+        raise ArtifactError(
+            f"bundle {served.version} is of {said.get('symbol')}, {said.get('horizon')} h, not of {served.symbol}, "
+            f"{served.horizon} h; train again"
+        )
+    known = {s.hash: s.features for s in (features.DEFAULT, features.WITHOUT_SENTIMENT)}
+    if known.get(said.get("feature_set_hash", "")) != tuple(said.get("features", ())):
+        raise ArtifactError(
+            f"bundle {served.version} has feature set {said.get('feature_set')} ({said.get('feature_set_hash')}), "
+            "which this version does not build; train again"
+        )
+    return bundles.load_serving(bundle)
+
+
+@dataclass(frozen=True, slots=True)
+class FallBack:
+    """From `at` on `chosen` serves, because the bundle of `held` was refused."""
+
+    held: Served
+    chosen: Served
+    why: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Who forecasts where a champion should.
+
+    Attributes
+    ----------
+    served : Served or None
+        The champion itself, or the newest one before it whose bundle is sound; None where there is none.
+    form : ServingForm or None
+        Its models.
+    refused : mapping of str to str
+        Why each version was refused that stood before it, in the order tried.
+    """
+
+    served: Served | None
+    form: ServingForm | None
+    refused: Mapping[str, str]
+
+
+def choose(artifacts: ArtifactStore, past: Sequence[Served]) -> Choice:
+    """Load the last champion of a history, or the newest before it that is sound.
+
+    Parameters
+    ----------
+    artifacts : ArtifactStore
+    past : sequence of Served
+        Champions of one symbol and horizon, oldest first.
+    """
+    refused: dict[str, str] = {}
+    for served in reversed(past):
+        if served.version in refused:
+            continue
+        try:
+            return Choice(served, load(artifacts, served), refused)
+        except ArtifactError as error:
+            refused[served.version] = str(error)
+    return Choice(None, None, refused)
+
+
+def fall_back(connection: Connection, move: FallBack) -> None:
+    """Write down that an earlier champion serves, in the caller's transaction.
+
+    The row's key follows from the hour, so that the same hour, forecast again, writes nothing new.
+    """
+    row = {
+        "symbol": move.held.symbol,
+        "horizon": move.held.horizon,
+        "alias": CHAMPION,
+        "at": max(move.at, move.held.since + timedelta(microseconds=1)),
+        "version_from": move.held.version,
+        "version_to": move.chosen.version,
+        "actor": "predict",
+        "reason": f"fall back: {move.why}"[:REASON_LENGTH],
+    }
+    warehouse.insert_missing(connection, model_aliases, warehouse.records([row]))
 
 
 def _served() -> Select[Any]:

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from sqlalchemy import select
 
-from crypto_platform.core import estimators, metrics, splits
+from crypto_platform.core import estimators, metrics, serving, splits
 from crypto_platform.core import features as science
 from crypto_platform.core.estimators import ModelParameters, TrainingSet
 from crypto_platform.core.hours import HOUR
@@ -20,7 +20,7 @@ from crypto_platform.core.hours import as_of as usable_from
 from crypto_platform.core.metrics import Metric
 from crypto_platform.core.panel import from_hours, hours_since_1970
 from crypto_platform.core.signals import ENSEMBLE
-from crypto_platform.errors import NotTrainableError
+from crypto_platform.errors import ArtifactError, NotTrainableError
 from crypto_platform.operations import registry
 from crypto_platform.operations.results import Report, SymbolResult
 from crypto_platform.storage import bundles, warehouse
@@ -46,6 +46,7 @@ class Trained:
     n_rows: int
     data_hash: str
     refusal: str | None = None
+    error: str | None = None
 
 
 def due(store: Warehouse, symbols: Sequence[str], horizons: Sequence[int], as_of: datetime) -> tuple[str, ...]:
@@ -146,14 +147,17 @@ def _train_one(symbol: str, horizon: int, frame: pd.DataFrame, parameters: Model
         folds = splits.walk_forward_folds(rows.hours, horizon, splits.plan_for(min(len(rows), 24 * train_days)))
         validation = estimators.walk_forward(rows, folds, parameters)
         fitted = estimators.fit(rows, parameters)
+        files = bundles.to_files(fitted, rows.inputs)
     except NotTrainableError as error:
         return replace(nothing, refusal=str(error))
+    except ArtifactError as error:
+        return replace(nothing, error=str(error))
     scores = metrics.walk_forward_metrics(validation, rows.directions, rows.returns, horizon, parameters.seed)
     return Trained(
         symbol,
         horizon,
         feature_set,
-        bundles.to_files(fitted),
+        files,
         scores,
         (int(rows.hours[0]), int(rows.hours[-1])),
         len(rows),
@@ -200,6 +204,8 @@ def _register(
     """Publish the bundle, then write its row, its metrics and its alias in one transaction."""
     if trained.refusal:
         return SymbolResult(trained.symbol, details={"status": "not_trainable", "why": trained.refusal})
+    if trained.error:
+        return SymbolResult(trained.symbol, error=trained.error)
     first, last = (from_hours(np.array([hour]))[0].to_pydatetime() for hour in trained.train_hours)
     described = {
         "symbol": trained.symbol,
@@ -214,8 +220,12 @@ def _register(
         "parameters": asdict(parameters),
         "metrics": metrics.summary(trained.scores),
         "libraries": bundles.versions(),
+        bundles.SERVING_FORMAT: serving.FORMAT,
     }
-    bundle = artifacts.publish(trained.files, described)
+    try:
+        bundle = artifacts.publish(trained.files, described)
+    except ArtifactError as error:
+        return SymbolResult(trained.symbol, error=str(error))
     row = {
         "version": bundle.version,
         "symbol": trained.symbol,
@@ -271,4 +281,5 @@ def _merge(symbol: str, parts: Sequence[SymbolResult]) -> SymbolResult:
     if len(parts) == 1:
         return parts[0]
     details = {f"{i}.{key}": value for i, part in enumerate(parts) for key, value in part.details.items()}
-    return SymbolResult(symbol, sum(part.rows for part in parts), details=details)
+    errors = "; ".join(part.error for part in parts if part.error)
+    return SymbolResult(symbol, sum(part.rows for part in parts), details=details, error=errors or None)

@@ -245,8 +245,9 @@ def test_a_refused_bundle_is_one_symbols_error(served: Any, moment: Moment) -> N
     done = served.predict(moment(NOW))
     assert set(done.failed) == {"BTC"}
     assert version in done.failed["BTC"]
-    rows = forecasts(served.store)
-    assert set(zip(rows["symbol"], rows["horizon"], strict=True)) == {("BTC", 3), ("ETH", 1), ("ETH", 3)}
+    rows = forecasts(served.store).set_index(["symbol", "horizon"])
+    assert rows.loc[("BTC", 1), ["version", "signal", "reason"]].tolist() == [version, "HOLD", "model_refused"]
+    assert rows.drop(index=[("BTC", 1)])["prob_up"].notna().tolist() == [True] * 3
 
 
 def test_outcomes_are_the_labels_worked_out_by_hand(served: Any, moment: Moment) -> None:
