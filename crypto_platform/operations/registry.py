@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+import pandas as pd
 from sqlalchemy import Connection, Select, and_, func, select
 
 from crypto_platform.core import features
 from crypto_platform.core.serving import ServingForm
-from crypto_platform.errors import ArtifactError
+from crypto_platform.errors import ArtifactError, ConfigurationError
 from crypto_platform.storage import bundles, warehouse
 from crypto_platform.storage.artifacts import ArtifactStore
 from crypto_platform.storage.warehouse import Warehouse
@@ -90,6 +91,76 @@ def point(
     if before is not None:
         rows.append({**common, "alias": PREVIOUS, "version_from": None, "version_to": before})
     warehouse.upsert(connection, model_aliases, warehouse.records(rows))
+
+
+def registered(store: Warehouse, version: str) -> Served:
+    """A registered bundle, whether an alias points to it or not; `since` is when it was trained.
+
+    Raises
+    ------
+    ConfigurationError
+        There is no such version.
+    """
+    rows = store.read(
+        select(model_versions, model_versions.c.trained_at.label("at")).where(model_versions.c.version == version)
+    )
+    if rows.empty:
+        raise ConfigurationError(f"there is no bundle {version!r}; `crypto-platform models list` shows all")
+    return _row(next(rows.itertuples()))
+
+
+def promote(
+    store: Warehouse, artifacts: ArtifactStore, version: str, *, at: datetime, actor: str, reason: str
+) -> tuple[str, int]:
+    """Make a registered bundle the champion of its symbol and horizon, which are returned.
+
+    Raises
+    ------
+    ConfigurationError
+        There is no such version, or a champion was chosen later than `at`.
+    ArtifactError
+        The bundle is refused: it would not serve.
+    """
+    served = registered(store, version)
+    load(artifacts, served)
+    _move(store, served.symbol, served.horizon, version, at=at, actor=actor, reason=reason)
+    return served.symbol, served.horizon
+
+
+def rollback(
+    store: Warehouse, artifacts: ArtifactStore, symbol: str, horizon: int, *, at: datetime, actor: str, reason: str
+) -> str:
+    """Make the newest sound champion before the present one serve again, and return its version.
+
+    A second rollback comes back: the one rolled back from is then the newest before.
+
+    Raises
+    ------
+    ConfigurationError
+        No other bundle ever served, or a champion was chosen later than `at`.
+    ArtifactError
+        All of them are refused.
+    """
+    past = [s for s in history(store, [symbol]) if s.horizon == horizon and s.since <= at]
+    earlier = [s for s in past if s.version != past[-1].version]
+    if not earlier:
+        raise ConfigurationError(f"no other bundle ever served {symbol}, {horizon} h: there is nothing to go back to")
+    choice = choose(artifacts, earlier)
+    if choice.served is None:
+        raise ArtifactError("; ".join(choice.refused.values()))
+    _move(store, symbol, horizon, choice.served.version, at=at, actor=actor, reason=reason)
+    return choice.served.version
+
+
+def _move(store: Warehouse, symbol: str, horizon: int, version: str, *, at: datetime, actor: str, reason: str) -> None:
+    changes = [s.since for s in history(store, [symbol]) if s.horizon == horizon]
+    if changes and changes[-1] > at:
+        raise ConfigurationError(
+            f"the champion of {symbol}, {horizon} h was chosen at {changes[-1]:%Y-%m-%d %H:%M} UTC, later than "
+            f"{at:%Y-%m-%d %H:%M} UTC; name a later moment by --now"
+        )
+    with store.begin() as connection:
+        point(connection, symbol, horizon, version, at=at, actor=actor, reason=reason[:REASON_LENGTH])
 
 
 def load(artifacts: ArtifactStore, served: Served) -> ServingForm:
@@ -182,6 +253,22 @@ def fall_back(connection: Connection, move: FallBack) -> None:
         "reason": f"fall back: {move.why}"[:REASON_LENGTH],
     }
     warehouse.insert_missing(connection, model_aliases, warehouse.records([row]))
+
+
+def aliases(store: Warehouse, symbols: Sequence[str]) -> pd.DataFrame:
+    """Every change of an alias of these symbols, oldest first: the rows of `model_aliases`."""
+    return store.read(
+        select(model_aliases)
+        .where(model_aliases.c.symbol.in_(symbols))
+        .order_by(model_aliases.c.at, model_aliases.c.symbol, model_aliases.c.horizon, model_aliases.c.alias)
+    )
+
+
+def held(store: Warehouse, symbols: Sequence[str], as_of: datetime) -> dict[tuple[str, int, str], str]:
+    """Version that each alias (symbol, horizon, name) points to at a moment."""
+    rows = aliases(store, symbols)
+    rows = rows[rows["at"] <= as_of]
+    return {(row.symbol, int(row.horizon), row.alias): row.version_to for row in rows.itertuples()}
 
 
 def _served() -> Select[Any]:

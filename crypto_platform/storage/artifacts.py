@@ -9,12 +9,14 @@ import stat
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
 from crypto_platform.errors import ArtifactError
 
 MANIFEST: Final = "manifest.json"
+PRUNED: Final = "pruned.json"  # beside the manifest of a bundle whose files were removed
 VERSION_DIGITS: Final = 16
 FORMAT: Final = 1
 MANIFEST_LIMIT: Final = 1024 * 1024  # bytes
@@ -40,6 +42,11 @@ class Bundle:
     sha256: str
     manifest: Mapping[str, Any]
 
+    @property
+    def pruned(self) -> bool:
+        """Whether its files were removed, the manifest being all that is left."""
+        return (self.folder / PRUNED).exists()
+
     def read(self, name: str) -> bytes:
         """Content of a file, its hash checked before anything looks into it.
 
@@ -48,6 +55,8 @@ class Bundle:
         ArtifactError
             Not in the bundle, gone, truncated or changed.
         """
+        if self.pruned:
+            raise ArtifactError(f"bundle {self.version} was pruned, its files are gone; train again")
         promised = self.manifest["files"].get(name)
         if promised is None:
             raise ArtifactError(f"bundle {self.version} has no file {name}")
@@ -145,6 +154,28 @@ class ArtifactStore:
             raise ArtifactError(f"bundle {version} has format {manifest['format']}, this version reads {FORMAT}")
         return Bundle(folder, version, sha256, manifest)
 
+    def prune(self, version: str, at: datetime) -> bool:
+        """Remove a bundle's files, all but its manifest. False where there are none: it was done before.
+
+        A mark is written first, so that a bundle without files is never taken for a damaged one.
+
+        Raises
+        ------
+        ArtifactError
+            The folder cannot be written.
+        """
+        folder = self.folder(version)
+        try:
+            rest = [path for path in folder.iterdir() if path.name not in {MANIFEST, PRUNED}] if folder.is_dir() else []
+            if not rest:
+                return False
+            write_atomically(folder / PRUNED, json.dumps({"pruned_at": at.isoformat()}).encode())
+            for path in rest:
+                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+        except OSError as error:
+            raise ArtifactError(f"bundle {version} cannot be pruned in {folder} ({error.strerror})") from error
+        return True
+
 
 def _read_at_most(path: Path, n: int) -> bytes:
     """Content of a plain file, one byte more than `n` at most: a larger one is refused by its hash.
@@ -174,7 +205,9 @@ def write_atomically(target: Path, content: bytes) -> None:
 def _holds(folder: Path, contents: Mapping[str, bytes]) -> bool:
     """Whether a bundle's folder has these files, to the last byte."""
     try:
-        return all(_read_at_most(folder / name, len(content)) == content for name, content in contents.items())
+        return not (folder / PRUNED).exists() and all(
+            _read_at_most(folder / name, len(content)) == content for name, content in contents.items()
+        )
     except OSError:
         return False
 
