@@ -86,8 +86,8 @@ def predict(
     results = []
     for symbol in symbols:
         mine = inputs.get(symbol)
-        if mine is None:
-            results.append(SymbolResult(symbol, error=_nothing_to_forecast(store, symbol)))
+        if mine is None or mine["is_filled"].all():
+            results.append(SymbolResult(symbol, error=_nothing_to_forecast(store, symbol, newest)))
             continue
         made = [
             _forecast(
@@ -145,13 +145,20 @@ def _by_key(history: Sequence[Served]) -> dict[tuple[str, int], list[Served]]:
     return keyed
 
 
-def _nothing_to_forecast(store: Warehouse, symbol: str) -> str:
+def _nothing_to_forecast(store: Warehouse, symbol: str, newest: datetime) -> str:
+    """Why the newest closed hour has no forecast."""
     last = store.read(
-        select(features.c.timestamp).where(features.c.symbol == symbol).order_by(features.c.timestamp.desc()).limit(1)
+        select(features.c.timestamp, features.c.is_filled)
+        .where(*_within([symbol], newest))
+        .order_by(features.c.timestamp.desc())
+        .limit(1)
     )
     if last.empty:
         return "no features yet: collect and build first"
-    return f"{Reason.STALE_DATA}: its newest candle is {last['timestamp'].iloc[0]:%Y-%m-%d %H:%M} UTC"
+    at = f"{last['timestamp'].iloc[0]:%Y-%m-%d %H:%M} UTC"
+    if last["is_filled"].iloc[0]:
+        return f"its candle of {at} stands in from a fallback source, and no such hour is forecast"
+    return f"{Reason.STALE_DATA}: its newest candle is of {at}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -350,7 +357,7 @@ def _store(
         late_by = f"too late to forecast from the candle of {newest:%H:%M} UTC"
         return SymbolResult(symbol, details={**details, "status": late_by})
     if rows.empty:
-        return SymbolResult(symbol, error=error or f"{Reason.STALE_DATA}: no candle of {newest:%Y-%m-%d %H:%M} UTC yet")
+        return SymbolResult(symbol, error=error or _nothing_to_forecast(store, symbol, newest))
     last = rows.iloc[-1]
     details |= {"signal": last["signal"], "reason": last["reason"] or ""}
     if "prob_up" in rows and np.isfinite(last["prob_up"] if last["prob_up"] is not None else np.nan):
