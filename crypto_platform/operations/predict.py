@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from sqlalchemy import ColumnElement, select
 
-from crypto_platform.core import estimators, signals
+from crypto_platform.core import calibration, estimators, signals
 from crypto_platform.core import features as science
 from crypto_platform.core.bars import TIMESTAMP_DTYPE
 from crypto_platform.core.hours import HOUR, SETTLE, newest_closed
@@ -209,7 +209,7 @@ def _forecast_by(
                 parts.append(_abstain(rows[chosen], champion.version, reason, names))
     if finite.any():
         usable = rows[finite]
-        forecasts = estimators.predict(models, values[finite], names, horizon)
+        forecasts = estimators.predict(models, values[finite], names, horizon, calibration.stored(manifest))
         expired = (usable["timestamp"] + HOUR - pd.Timestamp(usable_from(champion.train_end))) > expiry
         parts.append(_signals(usable, forecasts, scale[finite], expired, champion.version, rules))
     return pd.concat(parts, ignore_index=True)
