@@ -10,9 +10,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from crypto_platform.core import trees
+from crypto_platform.core import calibration, trees
 from crypto_platform.core.estimators import risk_of
-from crypto_platform.core.signals import MODELS, REGRESSOR
+from crypto_platform.core.signals import CLASSIFIERS, MODELS, REGRESSOR
 from crypto_platform.core.trees import FEATURE, NODE, Floats, Trees
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -69,11 +69,14 @@ class ServingForm:
         Inputs, in order.
     horizon : int
         Hours ahead.
+    calibrators : mapping of str to array
+        Of `core.calibration`, by classifier; absent: scores as they are.
     """
 
     arrays: Arrays
     feature_names: tuple[str, ...]
     horizon: int
+    calibrators: Mapping[str, Floats]
 
 
 def flatten(models: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
@@ -94,14 +97,19 @@ def flatten(models: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
     return {name: np.ascontiguousarray(arrays[name], dtype) for name, (dtype, _) in LAYOUT.items()}
 
 
-def from_arrays(arrays: Arrays, feature_names: Sequence[str], horizon: int) -> ServingForm:
-    """Models of arrays that are as `LAYOUT` says, their values checked.
+def from_arrays(
+    arrays: Arrays, feature_names: Sequence[str], horizon: int, calibrators: Mapping[str, Floats]
+) -> ServingForm:
+    """Models of arrays that are as `LAYOUT` says, and calibrators, their values checked.
 
     Raises
     ------
     ValueError
-        A number is not finite, a scale not positive, or a tree has no end.
+        A number is not finite, a scale not positive, a tree has no end, or a calibrator is none.
     """
+    for name, calibrator in calibrators.items():
+        if name not in CLASSIFIERS or not calibration.is_sound(calibrator):
+            raise ValueError(f"{name}: its calibrator is none")
     for name in LINEAR:
         for part in ("mean", "scale", "coefficients", "intercept"):
             if not np.isfinite(arrays[f"{name}.{part}"]).all():
@@ -115,7 +123,7 @@ def from_arrays(arrays: Arrays, feature_names: Sequence[str], horizon: int) -> S
             trees.check(_trees(arrays, name), len(feature_names))
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from error
-    return ServingForm(arrays, tuple(feature_names), horizon)
+    return ServingForm(arrays, tuple(feature_names), horizon, calibrators)
 
 
 def predict(form: ServingForm, inputs: Floats) -> dict[str, Floats]:
@@ -134,12 +142,13 @@ def predict(form: ServingForm, inputs: Floats) -> dict[str, Floats]:
     """
     arrays = form.arrays
     boosted = trees.outputs(_trees(arrays, BOOSTING), inputs).sum(axis=1)
-    return {
+    forecasts = {
         "logistic_regression": expit(_linear(arrays, "logistic_regression", inputs)),
         FOREST: trees.outputs(_trees(arrays, FOREST), trees.as_forests_see(inputs)).mean(axis=1),
         BOOSTING: expit(arrays[f"{BOOSTING}.baseline"] + boosted),
         REGRESSOR: _linear(arrays, REGRESSOR, inputs) * risk_of(inputs, form.feature_names, form.horizon),
     }
+    return {name: calibration.apply(form.calibrators.get(name), scores) for name, scores in forecasts.items()}
 
 
 def largest_difference(ours: Mapping[str, Floats], theirs: Mapping[str, Floats]) -> tuple[float, str]:

@@ -8,14 +8,14 @@ equal models are equal bytes.
 import io
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from crypto_platform.core import estimators, serving
+from crypto_platform.core import calibration, estimators, serving
 from crypto_platform.core.estimators import Fitted
 from crypto_platform.core.serving import ServingForm
 from crypto_platform.core.signals import MODELS
@@ -58,8 +58,9 @@ def to_files(fitted: Fitted, inputs: NDArray[np.float64]) -> dict[str, bytes]:
     scaling = {name: {"feature_names": list(fitted.feature_names), **values} for name, values in fitted.scaling.items()}
     files[SCALING] = json.dumps(scaling, indent=1, sort_keys=True).encode()
 
-    theirs = estimators.predict(fitted.models, inputs, fitted.feature_names, fitted.horizon)
-    ours = serving.predict(_serving_form(files[SERVING], fitted.feature_names, fitted.horizon), inputs)
+    said = (fitted.feature_names, fitted.horizon, fitted.calibrators)
+    theirs = estimators.predict(fitted.models, inputs, *said)
+    ours = serving.predict(_serving_form(files[SERVING], *said), inputs)
     apart, name = serving.largest_difference(ours, theirs)
     if apart > serving.TOLERANCE:
         raise ArtifactError(
@@ -83,7 +84,8 @@ def load_serving(bundle: Bundle) -> ServingForm:
             f"bundle {bundle.version} has serving format {made}, this version reads {serving.FORMAT}; train again"
         )
     try:
-        return _serving_form(bundle.read(SERVING), bundle.manifest["features"], bundle.manifest["horizon"])
+        said = (bundle.manifest["features"], bundle.manifest["horizon"], calibration.stored(bundle.manifest))
+        return _serving_form(bundle.read(SERVING), *said)
     except (ValueError, KeyError) as error:
         raise ArtifactError(f"bundle {bundle.version}: {SERVING} is refused, {error}; train again") from error
 
@@ -126,9 +128,11 @@ def prove(bundle: Bundle) -> None:
             raise ArtifactError(f"bundle {bundle.version}: {name} of {SERVING} is not what its skops file has")
 
 
-def _serving_form(content: bytes, feature_names: Any, horizon: int) -> ServingForm:
+def _serving_form(
+    content: bytes, feature_names: Sequence[str], horizon: int, calibrators: Mapping[str, NDArray[np.float64]]
+) -> ServingForm:
     arrays = npz.read(content, serving.LAYOUT, {serving.N_FEATURES: len(feature_names)})
-    return serving.from_arrays(arrays, feature_names, horizon)
+    return serving.from_arrays(arrays, feature_names, horizon, calibrators)
 
 
 def canonical(archive: bytes) -> bytes:

@@ -1,5 +1,6 @@
 """Laws of the serving form: it forecasts as scikit-learn does, on any inputs, and a row alike alone and in a crowd."""
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -15,6 +16,10 @@ from crypto_platform.core.signals import MODELS
 
 NAMES = ("a", "b", "ties", VOLATILITY_FEATURE)
 EXTREMES = (0.0, -0.0, 5e-324, -1e-310, 1e-45, 1e30, -1e30, 3.4e38, -3.4e38)
+CALIBRATORS = {
+    "random_forest": np.array([1.7, -0.2]),
+    "gradient_boosting": np.array([[0.2, 0.4, 0.8], [0.3, 0.3, 0.9]]),
+}
 
 
 @cache
@@ -27,12 +32,16 @@ def pair(seed: int) -> tuple[Fitted, ServingForm]:
     returns = 0.01 * (np.sign(inputs[:, 0]) + inputs[:, 2] + rng.normal(size=500) - 0.7)
     rows = TrainingSet(np.arange(500), inputs, returns, (returns > 0).astype(np.int64), NAMES, 3)
     fitted = estimators.fit(rows, ModelParameters(forest_trees=20, boosting_iterations=20, seed=seed))
-    return fitted, serving.from_arrays(serving.flatten(fitted.models), NAMES, 3)
+    fitted = replace(fitted, calibrators=CALIBRATORS if seed % 2 else {})
+    return fitted, serving.from_arrays(serving.flatten(fitted.models), NAMES, 3, fitted.calibrators)
 
 
 def assert_equal(seed: int, inputs: np.ndarray) -> None:
     fitted, form = pair(seed)
-    ours, theirs = serving.predict(form, inputs), estimators.predict(fitted.models, inputs, NAMES, 3)
+    ours, theirs = (
+        serving.predict(form, inputs),
+        estimators.predict(fitted.models, inputs, NAMES, 3, fitted.calibrators),
+    )
     assert list(ours) == list(theirs) == list(MODELS)
     for name in MODELS:
         np.testing.assert_allclose(ours[name], theirs[name], rtol=1e-12, atol=1e-12, err_msg=name)
@@ -103,3 +112,22 @@ def test_the_largest_difference_names_its_model_and_sees_nan() -> None:
     assert serving.largest_difference(same, same)[0] == 0
     assert serving.largest_difference(same, {**same, MODELS[1]: np.array([0, 2e-3])}) == (2e-3, MODELS[1])
     assert serving.largest_difference({**same, MODELS[2]: np.array([0, np.nan])}, same) == (np.inf, MODELS[2])
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"ridge_regression": np.array([1.0, 0.0])},
+        {"random_forest": np.array([-1.0, 0.0])},
+        {"random_forest": np.array([1.0, 0.0, 0.0])},
+        {"random_forest": np.array([1.0, np.nan])},
+        {"random_forest": np.array([[0.2, 0.1], [0.3, 0.4]])},
+        {"random_forest": np.array([[0.1, 0.2], [0.4, 0.3]])},
+        {"random_forest": np.array([[0.1, 0.2], [0.4, 1.1]])},
+        {"random_forest": np.empty((2, 0))},
+        {"random_forest": np.array(1.0)},
+    ],
+)
+def test_what_is_no_calibrator_is_refused(odd: dict[str, np.ndarray]) -> None:
+    with pytest.raises(ValueError, match="its calibrator is none"):
+        serving.from_arrays(pair(0)[1].arrays, NAMES, 3, odd)
