@@ -1,7 +1,7 @@
 """Forecasts of the champions, hour by hour, each with its signal or the reason for none."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -351,8 +351,10 @@ def _store(
     with store.begin() as connection:
         written = warehouse.insert_missing(connection, predictions, rows)
         for move in (move for part in made for move in part.moves):
-            if (rows["version"] == move.chosen.version).any():  # none where all was too late to be forecast
-                registry.fall_back(connection, move)
+            # From the first hour that is really forecast: some may have been too late for it.
+            moments = rows.loc[rows["version"] == move.chosen.version, "prediction_timestamp"] + settle
+            if len(moments := moments[moments >= move.at]):
+                registry.fall_back(connection, replace(move, at=moments.min().to_pydatetime()))
     if rows.empty and is_there and error is None:  # a run after the tick's half hour, on request: nothing is wrong
         late_by = f"too late to forecast from the candle of {newest:%H:%M} UTC"
         return SymbolResult(symbol, details={**details, "status": late_by})

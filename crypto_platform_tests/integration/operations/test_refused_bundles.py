@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from sqlalchemy import select
 
+from crypto_platform.core.hours import SETTLE
 from crypto_platform.operations import registry
 from crypto_platform.storage import bundles
 from crypto_platform.storage.warehouse import Warehouse
@@ -133,6 +134,7 @@ def test_the_champion_before_serves_and_the_alias_says_since_when_and_why(
     assert last[["version_from", "version_to", "actor"]].tolist() == [held, before, "predict"]
     assert last["reason"].startswith(f"fall back: bundle {held}")
     made = rows.loc[KEY]
+    assert last["at"] == made["prediction_timestamp"] + SETTLE, "from the hour it forecasts on, not before"
     assert champion(served, made["created_at"].to_pydatetime()) == made["version"], "who served then is answerable"
 
     again = tick(served, moment(NOW))
