@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 from sqlalchemy import select
 
-from crypto_platform.core.hours import SETTLE
-from crypto_platform.operations import registry
+from crypto_platform.core.hours import HOUR, SETTLE
+from crypto_platform.operations import prune, registry
 from crypto_platform.storage import bundles
 from crypto_platform.storage.warehouse import Warehouse
 from crypto_platform.tables import model_aliases, model_versions, predictions
@@ -232,3 +232,22 @@ def test_a_bundle_of_another_feature_set_or_symbol_is_refused(served: Any, momen
         found = registry.champions(served.store, ["BTC"], moment(NOW))[KEY]
         with pytest.raises(registry.ArtifactError, match=why):
             registry.load(served.artifacts, found)
+
+
+def test_falling_back_promoting_and_pruning_are_alike_on_both_engines(deployment: Any, moment: Moment) -> None:
+    deployment.ingest(moment(NOW + 1))
+    for at in (FIRST, SECOND):
+        assert not deployment.train(moment(at)).failed
+    before, held = history(deployment)["version_to"]
+    flip(deployment.artifacts.folder(held) / "serving.npz", 0.5)
+    for _ in range(2):
+        assert not tick(deployment, moment(NOW)).failed
+        assert forecasts(deployment).set_index(["symbol", "horizon"]).loc[KEY, "version"] == before
+        assert history(deployment)["version_to"].tolist() == [before, held, before]
+    assert not deployment.train(moment(SECOND)).failed  # mends the files, and changes no alias
+    options = {"at": moment(NOW + 1), "actor": "ann", "reason": "mended"}
+    registry.promote(deployment.store, deployment.artifacts, held, **options)
+    assert champion(deployment, moment(NOW + 1)) == held
+    options["at"] = moment(NOW + 2)
+    assert registry.rollback(deployment.store, deployment.artifacts, *KEY, **options) == before
+    assert prune.prune(deployment.store, deployment.artifacts, as_of=moment(NOW + 9999), retention=HOUR) == []
