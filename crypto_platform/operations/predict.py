@@ -14,6 +14,7 @@ from crypto_platform.core import serving, signals
 from crypto_platform.core.bars import TIMESTAMP_DTYPE
 from crypto_platform.core.hours import HOUR, SETTLE, newest_closed
 from crypto_platform.core.hours import as_of as usable_from
+from crypto_platform.core.novelty import NOVEL
 from crypto_platform.core.serving import ServingForm
 from crypto_platform.core.signals import CLASSIFIERS, REGRESSOR, Reason, Signal, SignalRules
 from crypto_platform.operations import registry
@@ -261,7 +262,8 @@ def _forecast_by(
         usable = rows[finite]
         forecasts = serving.predict(form, values[finite])
         expired = (usable["timestamp"] + HOUR - pd.Timestamp(usable_from(champion.train_end))) > expiry
-        parts.append(_signals(usable, forecasts, scale[finite], expired, champion.version, rules))
+        unlike = serving.novelty(form, values[finite])
+        parts.append(_signals(usable, forecasts, scale[finite], expired, unlike, champion.version, rules))
     return pd.concat(parts, ignore_index=True)
 
 
@@ -290,13 +292,14 @@ def _signals(
     forecasts: Mapping[str, np.ndarray],
     scale: pd.Series,
     expired: pd.Series,
+    unlike: np.ndarray,
     version: str,
     rules: SignalRules,
 ) -> pd.DataFrame:
     ensemble = signals.combine(np.column_stack([forecasts[name] for name in CLASSIFIERS]), forecasts[REGRESSOR])
     verdicts = [
-        signals.judge(p, agreement, m, rules, expired=bool(old))
-        for p, agreement, m, old in zip(ensemble.prob_up, ensemble.agreement, scale, expired, strict=True)
+        signals.judge(p, agreement, m, rules, expired=bool(old), novel=bool(far > NOVEL))
+        for p, agreement, m, old, far in zip(ensemble.prob_up, ensemble.agreement, scale, expired, unlike, strict=True)
     ]
     p, price = ensemble.prob_up, rows["close"].to_numpy()
     return pd.DataFrame(
@@ -315,6 +318,7 @@ def _signals(
             "reason": [v.reason.value if v.reason else None for v in verdicts],
             "ensemble_agreement": ensemble.agreement,
             "ensemble_votes": ensemble.votes,
+            "novelty": unlike,
             "expected_edge": [v.expected_edge for v in verdicts],
             "break_even_probability": [v.break_even for v in verdicts],
             **{f"prob_up_{name}": forecasts[name] for name in CLASSIFIERS},
