@@ -94,7 +94,10 @@ class FeatureSet:
     @property
     def hash(self) -> str:
         """Stable fingerprint of names, order, parameters (they are in the names) and code version, 16 hex digits."""
-        said: list[Any] = [CODE_VERSION, WARM_UP_ROWS, [[n, REGISTRY[n].first_row] for n in self.built_in]]
+        own = self.own.names if self.own else ()
+        # A name that nobody knows has no first row: a set of other code.
+        rows = [[n, REGISTRY[n].first_row if n in REGISTRY else None] for n in self.features if n not in own]
+        said: list[Any] = [CODE_VERSION, WARM_UP_ROWS, rows]
         if self.own:
             said.append([self.own.fingerprint, list(self.own.names)])
         return hashlib.sha256(json.dumps(said, separators=(",", ":")).encode()).hexdigest()[:16]

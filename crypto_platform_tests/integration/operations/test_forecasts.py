@@ -1,5 +1,6 @@
 """Laws of forecasts, outcomes, comparisons and decisions, by hand on small models."""
 
+import json
 import shutil
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
@@ -13,7 +14,7 @@ from sqlalchemy import select
 
 from crypto_platform.core.hours import HOUR
 from crypto_platform.core.retraining import ClassicRules
-from crypto_platform.core.signals import SignalRules
+from crypto_platform.core.signals import CLASSIFIERS, SignalRules
 from crypto_platform.operations import compare, decide, registry, train
 from crypto_platform.storage.warehouse import Warehouse
 from crypto_platform.tables import (
@@ -72,6 +73,22 @@ def test_training_uses_nothing_that_was_known_later(served: Any, moment: Moment)
     assert set(scored["version"]) == set(rows["version"])
     assert (scored["fold"] == -1).any()
     assert (scored["n"] > 0).all()
+
+
+def test_a_bundle_says_how_it_was_validated_and_calibrated(served: Any) -> None:
+    for row in served.store.read(select(model_versions)).itertuples():
+        bundle = served.artifacts.open(row.version, row.bundle_sha256)
+        manifest = bundle.manifest
+        assert 0.5 <= manifest["p0"] < 1
+        assert manifest["plan"] == {"train": 360, "test": 48, "embargo": 12, "holdout": 0}
+        assert manifest["n_rows"] <= 360 < manifest["validation_rows"]
+        assert set(manifest["calibrators"]) <= set(CLASSIFIERS)
+        assert row.details["p0"] == manifest["p0"]
+        importance = json.loads(bundle.read("feature_importance.json"))
+        assert set(importance["models"]) == {*CLASSIFIERS, "ensemble"}
+        for ranked in importance["models"].values():
+            assert sorted(ranked) == sorted(manifest["features"])
+            assert list(ranked.values()) == sorted(ranked.values(), reverse=True)
 
 
 def test_training_again_on_the_same_moment_changes_nothing(served: Any, moment: Moment) -> None:
@@ -279,11 +296,12 @@ def test_a_refused_bundle_is_one_symbols_error(served: Any, moment: Moment) -> N
     version = registry.champions(served.store, ["BTC"], moment(NOW))["BTC", 1].version
     manifest = served.artifacts.folder(version) / "manifest.json"
     manifest.write_bytes(manifest.read_bytes() + b" ")
-    done = served.predict(moment(NOW))
+    done = served.predict(moment(NOW), created_at=moment(NOW))
     assert set(done.failed) == {"BTC"}
     assert version in done.failed["BTC"]
-    rows = forecasts(served.store)
-    assert set(zip(rows["symbol"], rows["horizon"], strict=True)) == {("BTC", 3), ("ETH", 1), ("ETH", 3)}
+    rows = forecasts(served.store).set_index(["symbol", "horizon"])
+    assert rows.loc[("BTC", 1), ["version", "signal", "reason"]].tolist() == [version, "HOLD", "model_refused"]
+    assert rows.drop(index=[("BTC", 1)])["prob_up"].notna().tolist() == [True] * 3
 
 
 def test_outcomes_are_the_labels_worked_out_by_hand(served: Any, moment: Moment) -> None:
