@@ -173,6 +173,7 @@ def _decision_checks(partitions: dg.PartitionsDefinition) -> dg.AssetChecksDefin
             as_of=platform.as_of(context.run.tags),
             horizons=platform.settings.horizons,
             rules=platform.rules,
+            feature_set=platform.settings.feature_set,
         )
         chosen = [name for name in keys if keys[name] in context.selected_asset_check_keys]
         targets = {name: _targets(context.instance, keys[name].asset_key, symbols) for name in chosen}
