@@ -114,6 +114,8 @@ class Evaluation:
         See `Alert`.
     only : frozenset of str or None
         The names it speaks of; None = all, so that what is not failing holds.
+    silent : frozenset of str
+        Names it does not speak of after all.
     """
 
     kind: Kind
@@ -122,6 +124,12 @@ class Evaluation:
     failing: Mapping[str, str]
     link: str
     only: frozenset[str] | None = None
+    silent: frozenset[str] = frozenset()
+
+    def besides(self, names: frozenset[str]) -> "Evaluation":
+        """The same, silent about some names."""
+        failing = {name: why for name, why in self.failing.items() if name not in names}
+        return replace(self, failing=failing, silent=self.silent | names)
 
     def subject(self, name: str) -> str:
         """The condition of one name."""
@@ -131,7 +139,7 @@ class Evaluation:
         """Whether it says that a condition is over."""
         sort, _, name = subject.rpartition("/")
         mine = sort == f"{self.kind}/{self.about}"
-        return mine and name not in self.failing and (self.only is None or name in self.only)
+        return mine and name not in {*self.failing, *self.silent} and (self.only is None or name in self.only)
 
     def alert(self, name: str, why: str) -> Alert:
         """What is to be told of a failing name."""
