@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from sqlalchemy import and_, func, select
 
+from crypto_platform.core.calibration import log_losses
 from crypto_platform.core.experiments import Experiment, paired_counts, published_arm
-from crypto_platform.core.metrics import log_losses
 from crypto_platform.operations import watermarks
 from crypto_platform.operations.provenance import provenance_of_store
 from crypto_platform.operations.registry import CHAMPION
