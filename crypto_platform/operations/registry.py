@@ -18,6 +18,7 @@ from crypto_platform.tables import model_aliases, model_versions
 
 CHAMPION: Final = "champion"
 PREVIOUS: Final = "previous"
+FALL_BACK: Final = "predict"  # actor of a fall back
 REASON_LENGTH: Final = 200  # of the column
 
 
@@ -249,7 +250,7 @@ def fall_back(connection: Connection, move: FallBack) -> None:
         "at": max(move.at, move.held.since + timedelta(microseconds=1)),
         "version_from": move.held.version,
         "version_to": move.chosen.version,
-        "actor": "predict",
+        "actor": FALL_BACK,
         "reason": f"fall back: {move.why}"[:REASON_LENGTH],
     }
     warehouse.insert_missing(connection, model_aliases, warehouse.records([row]))

@@ -15,8 +15,11 @@ from sqlalchemy import select
 
 from crypto_platform.core.hours import HOUR, SETTLE
 from crypto_platform.operations import prune, registry
+from crypto_platform.operations.checks import Scope
+from crypto_platform.operations.checks.served import champions_serve_themselves
 from crypto_platform.storage import bundles
 from crypto_platform.storage.warehouse import Warehouse
+from crypto_platform.symbols import Symbol
 from crypto_platform.tables import model_aliases, model_versions, predictions
 
 Moment = Callable[[float], datetime]
@@ -59,6 +62,12 @@ def forecasts(served: Any) -> pd.DataFrame:
     return served.store.read(
         select(predictions).order_by(*(predictions.c[n] for n in ("symbol", "horizon", "prediction_timestamp")))
     )
+
+
+def warned(served: Any, at: datetime) -> Any:
+    """What the check of the hour says."""
+    symbols = [Symbol(name, name, None, name, default=True) for name in served.names]
+    return champions_serve_themselves(served.store, Scope(symbols, at))
 
 
 def tick(served: Any, now: datetime) -> Any:
@@ -144,6 +153,7 @@ def test_the_champion_before_serves_and_the_alias_says_since_when_and_why(
     tick(served, moment(NOW + 1))
     assert forecasts(served).query("symbol == 'BTC' and horizon == 1")["version"].tolist() == [before] * 2
     assert len(history(served)) == 3, "the next hour finds its champion as it is"
+    assert held in warned(served, moment(NOW + 1))["BTC"]
 
 
 def test_damage_to_what_does_not_serve_is_no_reason_to_refuse(served: Any, moment: Moment) -> None:
@@ -190,6 +200,7 @@ def test_without_a_sound_one_the_hour_is_a_hold_and_the_symbols_error(served: An
         assert np.isnan(rows.loc[KEY, "prob_up"])
         assert rows.drop(index=[KEY])["prob_up"].notna().all()
         assert len(history(served)) == 2
+    assert set(warned(served, moment(NOW))) == {"BTC"}
     tick(served, moment(NOW + 1))
     assert forecasts(served).query("symbol == 'BTC' and horizon == 1")["reason"].tolist() == ["model_refused"] * 2
 
