@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 
 from crypto_platform import settings as configuration
-from crypto_platform.defs import automation, checks, jobs
+from crypto_platform.defs import alerts, automation, checks, jobs
 from crypto_platform.defs.assets import oversight, raw, science
 from crypto_platform.defs.partitions import symbol_partitions
 from crypto_platform.defs.resources import Platform
@@ -39,7 +39,10 @@ def _build(settings: Settings, resource_overrides: Mapping[str, Any]) -> dg.Defi
         asset_checks=checks.build(partitions),
         jobs=jobs.build(),
         schedules=automation.schedules(settings, keys),
-        sensors=[automation.retrain_sensor(keys)],
+        sensors=[
+            automation.retrain_sensor(keys),
+            alerts.alerts_sensor(keys, running=bool(settings.targets.names)),
+        ],
         resources={"platform": Platform(settings), **resource_overrides},
         executor=dg.in_process_executor,
     )

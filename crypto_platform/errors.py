@@ -80,3 +80,7 @@ class ArtifactError(PlatformError):
 
 class NotTrainableError(PlatformError):
     """A training set that cannot carry a model: too few rows, one class, too thin a minority."""
+
+
+class TargetError(PlatformError):
+    """Somebody to be alerted could not be reached; later may work."""

@@ -26,6 +26,7 @@ from crypto_platform.core.signals import SignalRules
 from crypto_platform.errors import ConfigurationError
 from crypto_platform.symbols import Symbol, SymbolBook, defaults, load_symbols, select
 from crypto_platform.tables.features import HORIZONS, PARTS
+from crypto_platform.targets.config import SLACK_URL, TargetConfig
 
 PREFIX: Final = "CRYPTO_PLATFORM_"
 OUTSIDE: Final = frozenset({f"{PREFIX}TEST_DATA"})  # read by the tests alone
@@ -107,13 +108,32 @@ class Settings(BaseSettings):
     )
 
     reports_url: str | None = Field(None, description="Address under which the reports are served, for links in the UI")
+    ui_url: str = Field("http://127.0.0.1:3000", description="Address of Dagster's web interface, for links in alerts")
+    alert_slack_token: SecretStr | None = Field(
+        None, description="Bot token of Slack (scope chat:write), with ALERT_SLACK_CHANNEL; alerts go there"
+    )
+    alert_slack_channel: str | None = Field(None, description="Channel of Slack, such as #alerts; the bot is in it")
+    alert_slack_url: str = Field(SLACK_URL, description="Base URL of Slack's API")
+    alert_smtp_url: SecretStr | None = Field(
+        None,
+        description="Mail server, with ALERT_EMAIL_FROM and _TO: smtp://user:password@host:587 (STARTTLS) or smtps://",
+    )
+    alert_email_from: str | None = Field(None, description="Sender of alerts by mail")
+    alert_email_to: Names = Field((), description="Receivers of alerts by mail, separated by commas")
+    alert_webhook_url: SecretStr | None = Field(
+        None, description="Where alerts are posted as JSON, with ALERT_WEBHOOK_SECRET"
+    )
+    alert_webhook_secret: SecretStr | None = Field(
+        None, description="Base64 key of the webhook's signature; `openssl rand -base64 32` makes one"
+    )
+    alert_signals: bool = Field(default=False, description="Whether changes of signal are alerts, too")
     retrain_policy: Literal["classic"] = Field("classic", description="Rule set of the retrain decision")
     shards: int = Field(1, ge=1, le=1_000, description="Runs a schedule tick is split over")
     workers: int = Field(
         default_factory=lambda: os.cpu_count() or 1, ge=1, le=256, description="Processes that train at a time"
     )
 
-    @field_validator("symbols", "ohlcv_sources", "feature_sets", mode="before")
+    @field_validator("symbols", "ohlcv_sources", "feature_sets", "alert_email_to", mode="before")
     @classmethod
     def _split_names(cls, value: Any) -> Any:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
@@ -232,6 +252,26 @@ class Settings(BaseSettings):
         )
 
     @property
+    def targets(self) -> TargetConfig:
+        """Whom alerts are sent to.
+
+        Raises
+        ------
+        ConfigurationError
+            A target is set in part, or wrongly.
+        """
+        return TargetConfig(
+            slack_token=self.alert_slack_token,
+            slack_channel=self.alert_slack_channel,
+            slack_url=self.alert_slack_url,
+            smtp_url=self.alert_smtp_url,
+            email_from=self.alert_email_from,
+            email_to=self.alert_email_to,
+            webhook_url=self.alert_webhook_url,
+            webhook_secret=self.alert_webhook_secret,
+        )
+
+    @property
     def sources(self) -> vendors.SourceConfig:
         """What the clients need to know."""
         return vendors.SourceConfig(
@@ -298,10 +338,10 @@ def load(**overrides: Any) -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         variable = PREFIX + str(first["loc"][0]).upper()
-        secret = "url" in variable.lower() or "key" in variable.lower()
+        secret = any(word in variable for word in ("URL", "KEY", "TOKEN", "SECRET"))
         shown = "" if secret else f"={first['input']!r}"
         raise ConfigurationError(f"{variable}{shown}: {first['msg'].removeprefix('Value error, ')}") from error
-    _ = settings.followed  # an unknown symbol is found here, before any work
+    _ = settings.followed, settings.targets  # mistakes in them are found here, before any work
     if settings.own_features:
         _ = settings.feature_set  # and so is a feature that breaks a law
     return settings

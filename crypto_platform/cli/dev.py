@@ -56,6 +56,7 @@ def dev(
             "home": str(home.absolute()),
             "train_days": str(TRAIN_DAYS),
             "reports_url": reports_url,
+            "ui_url": f"http://127.0.0.1:{port}",
         } | overrides
         environment = os.environ | {
             configuration.PREFIX + name.upper(): ",".join(value) if isinstance(value, tuple) else str(value)

@@ -15,6 +15,7 @@ from crypto_platform.sources.gate import Gate
 from crypto_platform.storage.artifacts import ArtifactStore
 from crypto_platform.storage.vendors import StoredStates
 from crypto_platform.storage.warehouse import Warehouse
+from crypto_platform.targets.base import Target
 
 AS_OF_TAG = "crypto_platform/as_of"  # of a run: the moment it stands for
 
@@ -95,6 +96,16 @@ class Platform:
         """Where the fear and greed index comes from."""
         return catalog.sentiment_source(self.settings.sources, self.gate)
 
+    @cached_property
+    def targets(self) -> Sequence[Target]:
+        """Whom alerts are sent to; the clients are imported where a target is set."""
+        config = self.settings.targets
+        if not config.names:
+            return ()
+        from crypto_platform.targets import catalog as receivers  # noqa: PLC0415
+
+        return receivers.targets(config, _slack_client)
+
     @property
     def parameters(self) -> ModelParameters:
         """Sizes of the models."""
@@ -114,3 +125,9 @@ class Platform:
         """Give back the store's connections."""
         if "store" in self.__dict__:
             self.store.close()
+
+
+def _slack_client(token: str) -> Any:
+    from dagster_slack import SlackResource  # noqa: PLC0415
+
+    return SlackResource(token=token).get_client()

@@ -4,6 +4,7 @@ Migrations, upserts, frame validation, Dagster's column schemas and the data dic
 declarations. No query, connection or computation belongs here.
 """
 
+from crypto_platform.tables.alerts import alert_deliveries, alerts
 from crypto_platform.tables.columns import metadata
 from crypto_platform.tables.experiments import ab_test_config, ab_test_results
 from crypto_platform.tables.features import features
@@ -26,6 +27,8 @@ from crypto_platform.tables.predictions import latest_predictions, prediction_ou
 __all__ = [
     "ab_test_config",
     "ab_test_results",
+    "alert_deliveries",
+    "alerts",
     "features",
     "imported_files",
     "latest_predictions",

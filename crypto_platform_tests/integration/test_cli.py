@@ -10,12 +10,15 @@ import sys
 import threading
 import zipfile
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 from sqlalchemy import text
 
+from crypto_platform.core.alerts import Alert, Kind
+from crypto_platform.operations import alerts
 from crypto_platform.storage.warehouse import Warehouse
 
 SECRET = "s3cr3t-word"
@@ -257,3 +260,34 @@ def test_an_import_that_cannot_be_done_says_why(cli: Cli, arguments: tuple[str, 
     done = cli.run("import", *arguments)
     assert culprit in done.stderr
     assert done.returncode == code
+
+
+def test_without_a_target_there_is_nothing_to_test_and_half_a_target_is_refused(cli: Cli) -> None:
+    assert "no target is set" in cli.refused("alerts", "test")
+    error = cli.refused("alerts", "test", ALERT_SLACK_TOKEN=SECRET)
+    assert "ALERT_SLACK_TOKEN is set and CRYPTO_PLATFORM_ALERT_SLACK_CHANNEL is not" in error
+    assert SECRET not in error
+
+
+def test_a_dead_target_is_named_and_its_secret_is_not(cli: Cli) -> None:
+    (cli.home).mkdir(parents=True, exist_ok=True)
+    done = cli.run(
+        "alerts", "test", ALERT_WEBHOOK_URL=f"{nowhere()}/{SECRET}", ALERT_WEBHOOK_SECRET="whsec_" + "A" * 40
+    )
+    assert done.returncode == 1
+    assert "the webhook at 127.0.0.1 did not answer" in done.stdout
+    assert "error: not reached: webhook" in done.stderr
+    assert SECRET not in done.stdout + done.stderr
+
+
+def test_alerts_are_listed_with_whom_they_reached(cli: Cli) -> None:
+    cli.home.mkdir(parents=True, exist_ok=True)
+    store = Warehouse.open(f"sqlite:///{cli.home / 'crypto_platform.db'}")
+    now = datetime.now(UTC)
+    alert = Alert("run_failed/1", Kind.RUN, "hourly_job", None, "it failed", "/runs/1", now)
+    alerts.record(store, [alert], [], as_of=now, targets=["email", "slack"])
+    store.close()
+    assert "email waits, slack waits" in cli.run("alerts", "list").stdout
+    [row] = json.loads(cli.run("alerts", "list", "--json").stdout)
+    assert (row["key"], row["symbol"], row["cleared_at"]) == ("run_failed/1", None, None)
+    assert [(told["target"], told["attempts"]) for told in row["deliveries"]] == [("email", 0), ("slack", 0)]

@@ -29,6 +29,8 @@ COMMANDS = {
     "symbols pin",
     "models list",
     "models show",
+    "alerts list",
+    "alerts test",
     "models check",
     "models promote",
     "models rollback",
@@ -50,6 +52,8 @@ READABLE_BY_SCRIPTS = {
     "symbols list",
     "models list",
     "models show",
+    "alerts list",
+    "alerts test",
     "verify",
 }
 SETTINGS = {
@@ -81,6 +85,15 @@ SETTINGS = {
     "CRYPTOCOMPARE_API_KEY",
     "COINDESK_API_KEY",
     "COINPAPRIKA_API_KEY",
+    "UI_URL",
+    "ALERT_SLACK_TOKEN",
+    "ALERT_SLACK_CHANNEL",
+    "ALERT_SMTP_URL",
+    "ALERT_EMAIL_FROM",
+    "ALERT_EMAIL_TO",
+    "ALERT_WEBHOOK_URL",
+    "ALERT_WEBHOOK_SECRET",
+    "ALERT_SIGNALS",
     "RETRAIN_POLICY",
     "SHARDS",
 }
@@ -100,6 +113,8 @@ KEYS = {
     "ab_test_results": ("test_name", "symbol", "horizon", "prediction_timestamp", "arm"),
     "retrain_decisions": ("symbol", "horizon", "decision_time"),
     "monitoring_metrics": ("timestamp", "metric_type", "metric_name", "symbol"),
+    "alerts": ("key",),
+    "alert_deliveries": ("target", "key"),
 }
 COLUMNS = {
     "market_data": "price_usd market_cap total_volume price_change_24h price_change_7d price_change_30d high_24h "

@@ -1,5 +1,6 @@
 """Laws of the settings: bounded, complete, one sentence for each mistake, and no secret told."""
 
+import base64
 import os
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,21 @@ from crypto_platform.errors import ConfigurationError, UnknownSymbolError
 from crypto_platform.settings import PREFIX, Settings
 
 SECRET = "s3cr3t-word"
+SECRET_VALUES = {
+    "database_url": f"postgresql://me:{SECRET}@host/db",
+    "alert_smtp_url": f"smtp://me:{SECRET}@host",
+    "alert_webhook_url": f"https://host/{SECRET}",
+    "alert_webhook_secret": "whsec_" + base64.b64encode(f"{SECRET} and some more bytes".encode()).decode(),
+}
+TARGETS = {
+    "alert_slack_token": "xoxb-1",
+    "alert_slack_channel": "#alerts",
+    "alert_smtp_url": "smtps://host",
+    "alert_email_from": "platform@example.org",
+    "alert_email_to": "me@example.org, you@example.org",
+    "alert_webhook_url": "https://host/hook",
+    "alert_webhook_secret": base64.b64encode(bytes(24)).decode(),
+}
 SECRETS = [name for name, field in Settings.model_fields.items() if "SecretStr" in str(field.annotation)]
 
 
@@ -114,18 +130,71 @@ def test_horizons_are_sorted_and_unique(monkeypatch: pytest.MonkeyPatch) -> None
 
 @pytest.mark.parametrize("name", SECRETS)
 def test_secrets_are_never_shown(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    value = f"postgresql://me:{SECRET}@host/db" if name == "database_url" else SECRET
-    monkeypatch.setenv(PREFIX + name.upper(), value)
+    value = SECRET_VALUES.get(name, SECRET)
+    for variable, given in {**TARGETS, name: value}.items():
+        monkeypatch.setenv(PREFIX + variable.upper(), given)
     settings = configuration.load()
     assert getattr(settings, name).get_secret_value() == value
     for shown in (
         repr(settings),
         str(settings),
         repr(settings.sources),
+        repr(settings.targets),
         str(settings.model_dump()),
         settings.model_dump_json(),
     ):
         assert SECRET not in shown
+
+
+def test_no_target_is_set_without_settings_and_each_with_all_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert configuration.load().targets.names == ()
+    for name, value in TARGETS.items():
+        monkeypatch.setenv(PREFIX + name.upper(), value)
+    settings = configuration.load()
+    assert settings.targets.names == ("slack", "email", "webhook")
+    assert settings.targets.email_to == ("me@example.org", "you@example.org")
+
+
+@pytest.mark.parametrize("missing", TARGETS)
+def test_a_target_set_in_part_is_refused_by_the_names_of_both_variables(
+    missing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in TARGETS.items():
+        if name != missing:
+            monkeypatch.setenv(PREFIX + name.upper(), value)
+    with pytest.raises(ConfigurationError, match=rf"{PREFIX}ALERT_\w+ is set and {PREFIX}{missing.upper()} is not"):
+        configuration.load()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("alert_smtp_url", f"https://me:{SECRET}@host", "begins with https://; it has to be smtp:// or smtps://"),
+        ("alert_smtp_url", SECRET, "is no address"),
+        ("alert_smtp_url", f"smtp://me:{SECRET}@host:x", "is no address"),
+        ("alert_webhook_url", f"http://host/{SECRET}", "begins with http://; it has to be https://"),
+        ("alert_webhook_secret", SECRET, "is no base64 of 24 bytes or more"),
+        ("alert_webhook_secret", base64.b64encode(bytes(23)).decode(), "is no base64 of 24 bytes or more"),
+        ("alert_slack_url", "http://slack.example/api", "begins with http://"),
+        ("alert_email_to", "me@example.org,you", "'you' is no address"),
+        ("alert_email_from", "me@example.org\nBcc: you@example.org", "is no address"),
+    ],
+)
+def test_what_a_target_cannot_be_is_refused_and_no_secret_told(
+    name: str, value: str, says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable, given in {**TARGETS, name: value}.items():
+        monkeypatch.setenv(PREFIX + variable.upper(), given)
+    with pytest.raises(ConfigurationError, match=says) as error:
+        configuration.load()
+    assert PREFIX + name.upper() in str(error.value)
+    assert SECRET not in str(error.value)
+
+
+def test_only_a_webhook_on_this_machine_may_do_without_tls(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable, given in {**TARGETS, "alert_webhook_url": "http://127.0.0.1:9/hook"}.items():
+        monkeypatch.setenv(PREFIX + variable.upper(), given)
+    assert "webhook" in configuration.load().targets.names
 
 
 def test_a_mistake_beside_a_secret_does_not_tell_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -136,8 +205,9 @@ def test_a_mistake_beside_a_secret_does_not_tell_it(monkeypatch: pytest.MonkeyPa
     assert SECRET not in str(error.value)
 
 
-def test_every_key_and_database_url_is_a_secret() -> None:
-    named = {name for name in Settings.model_fields if name.endswith("_key") or name == "database_url"}
+def test_every_key_and_every_address_with_a_key_in_it_is_a_secret() -> None:
+    keys = ("_key", "_token", "_secret", "database_url", "smtp_url", "webhook_url")
+    named = {name for name in Settings.model_fields if name.endswith(keys)}
     assert named == set(SECRETS)
     assert SECRETS
     assert repr(SecretStr(SECRET)) == "SecretStr('**********')"

@@ -1,0 +1,132 @@
+"""What of the store's rows somebody should hear of: decisions, rollbacks, dead vendors, changes of signal."""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from itertools import pairwise
+from typing import Any, Final
+
+import pandas as pd
+from sqlalchemy import and_, select
+
+from crypto_platform.core.alerts import Alert, Evaluation, Kind, one_line
+from crypto_platform.core.politeness import FAILURES
+from crypto_platform.operations import registry
+from crypto_platform.storage.warehouse import Warehouse
+from crypto_platform.tables import model_aliases, predictions, retrain_decisions, vendor_states
+
+LOOKBACK: Final = timedelta(hours=24)  # what is older is no news; what was told within it is known by its key
+SIGNAL_AGE: Final = timedelta(hours=3)  # beyond, a change of signal is of no use to anybody
+
+
+def events(
+    store: Warehouse, symbols: Sequence[str], *, as_of: datetime, horizons: Sequence[int], signals: bool
+) -> list[Alert]:
+    """Decisions to retrain and rollbacks of the last day, and with `signals` the newest changes of signal."""
+    found = [*_decisions(store, symbols, as_of, horizons), *_rollbacks(store, symbols, as_of)]
+    return found + list(_signals(store, symbols, as_of, horizons)) if signals else found
+
+
+def dead_vendors(store: Warehouse, as_of: datetime) -> Evaluation:
+    """Vendors that have failed too often in a row; one that nobody asked for a day is nobody's concern."""
+    rows = store.read(
+        select(vendor_states).where(
+            vendor_states.c.failures >= FAILURES, vendor_states.c.last_failure_at > as_of - LOOKBACK
+        )
+    )
+    failing = {
+        str(row.vendor): f"{row.failures} calls in a row have failed, the last with: {row.last_failure}"
+        for row in rows.itertuples()
+    }
+    return Evaluation(Kind.VENDOR, "vendor", as_of, failing, _asset("ohlcv_data"))
+
+
+def _asset(name: str, symbol: str | None = None) -> str:
+    """Path of an asset's page, or of its partition's."""
+    return f"/assets/{name}" + (f"?view=partitions&partition={symbol}" if symbol else "")
+
+
+def _decisions(store: Warehouse, symbols: Sequence[str], as_of: datetime, horizons: Sequence[int]) -> Iterator[Alert]:
+    table = retrain_decisions.c
+    rows = store.read(
+        select(table.symbol, table.horizon, table.decision_time, table.reasons).where(
+            table.symbol.in_(symbols),
+            table.horizon.in_(horizons),  # the whole key: a seek for each, however long the history is
+            table.decision_time > as_of - LOOKBACK,
+            table.decision_time <= as_of,
+            table.should_retrain,
+        )
+    )
+    for row in rows.itertuples():
+        at = row.decision_time.to_pydatetime()
+        yield Alert(
+            f"{Kind.DECISION}/{row.symbol}/{row.horizon}/{at.isoformat()}",
+            Kind.DECISION,
+            f"{row.horizon} h",
+            row.symbol,
+            one_line("; ".join(row.reasons) or "no reason was recorded"),
+            _asset(retrain_decisions.name, row.symbol),
+            at,
+        )
+
+
+def _rollbacks(store: Warehouse, symbols: Sequence[str], as_of: datetime) -> Iterator[Alert]:
+    """Champions that had been champion before, whoever brought them back."""
+    now, before = model_aliases.alias("now"), model_aliases.alias("before")
+    served = and_(*(before.c[name] == now.c[name] for name in ("symbol", "horizon", "alias", "version_to")))
+    rows = store.read(
+        select(
+            now.c.symbol, now.c.horizon, now.c.at, now.c.version_from, now.c.version_to, now.c.actor, now.c.reason
+        ).where(
+            now.c.symbol.in_(symbols),
+            now.c.alias == registry.CHAMPION,
+            now.c.at > as_of - LOOKBACK,
+            now.c.at <= as_of,
+            select(before.c.at).where(served, before.c.at < now.c.at).exists(),
+        )
+    )
+    for row in rows.itertuples():
+        at = row.at.to_pydatetime()
+        yield Alert(
+            f"{Kind.ROLLBACK}/{row.symbol}/{row.horizon}/{at.isoformat()}",
+            Kind.ROLLBACK,
+            f"{row.horizon} h",
+            row.symbol,
+            one_line(f"back from {row.version_from} to {row.version_to} by {row.actor}: {row.reason}"),
+            _asset("models", row.symbol),
+            at,
+        )
+
+
+def _signals(store: Warehouse, symbols: Sequence[str], as_of: datetime, horizons: Sequence[int]) -> Iterator[Alert]:
+    table = predictions.c
+    rows = store.read(
+        select(table.symbol, table.horizon, table.prediction_timestamp, table.signal, table.prob_up, table.reason)
+        .where(
+            table.symbol.in_(symbols),
+            table.horizon.in_(horizons),
+            table.prediction_timestamp > as_of - LOOKBACK,
+            table.prediction_timestamp <= as_of,
+            table.role == registry.CHAMPION,
+            table.origin == "live",
+        )
+        .order_by(table.symbol, table.horizon, table.prediction_timestamp, table.created_at)
+    ).drop_duplicates(["symbol", "horizon", "prediction_timestamp"], keep="last")
+    for _, mine in rows.groupby(["symbol", "horizon"], sort=False):
+        for before, row in pairwise(mine.itertuples()):
+            at = row.prediction_timestamp.to_pydatetime()
+            if row.signal != before.signal and at > as_of - SIGNAL_AGE:
+                yield _signal(row, before.signal, at)
+
+
+def _signal(row: Any, before: str, at: datetime) -> Alert:
+    probability = "" if pd.isna(row.prob_up) else f", probability up {row.prob_up:.1%}"
+    why = f" ({row.reason})" if row.reason else ""
+    return Alert(
+        f"{Kind.SIGNAL}/{row.symbol}/{row.horizon}/{at.isoformat()}",
+        Kind.SIGNAL,
+        f"{row.horizon} h",
+        row.symbol,
+        one_line(f"{before} to {row.signal}{probability}{why}"),
+        _asset(predictions.name, row.symbol),
+        at,
+    )
