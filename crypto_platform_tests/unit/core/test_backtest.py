@@ -149,6 +149,6 @@ def test_calls_follow_the_rules_that_serve() -> None:
         -1,
         0,
         0,
-    ]  # 168 resolved hours make an edge
+    ]
     assert backtest.calls_of(result, truth, SignalRules(), before_costs=True).tolist() == [1, 1, -1, 0, 1]
     assert backtest.one_side(SignalRules()) == pytest.approx(0.0015)
