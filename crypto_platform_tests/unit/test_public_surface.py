@@ -29,6 +29,7 @@ COMMANDS = {
     "symbols pin",
     "models list",
     "models show",
+    "backtest",
     "db upgrade",
     "doctor",
     "docs",
@@ -46,6 +47,7 @@ READABLE_BY_SCRIPTS = {
     "symbols list",
     "models list",
     "models show",
+    "backtest",
     "verify",
 }
 SETTINGS = {

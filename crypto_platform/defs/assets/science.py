@@ -9,7 +9,7 @@ import dagster as dg
 from crypto_platform.defs import catalog
 from crypto_platform.defs.resources import Platform
 from crypto_platform.operations import build as build_operation
-from crypto_platform.operations import predict, settle, train
+from crypto_platform.operations import predict, settle, train, training_report
 from crypto_platform.operations.results import Report, SymbolResult
 from crypto_platform.tables import (
     features,
@@ -134,10 +134,15 @@ def _publish_training(
     if report.all_failed:
         raise dg.Failure("; ".join(f"{symbol}: {why}" for symbol, why in report.failed.items()))
     said = catalog.provenance(platform)
+    statement, reports = training_report.report(platform.store, symbols, platform.as_of(context.run.tags))
+    said |= {"skill": statement}
     for symbol in symbols:
+        shown = {"report": dg.MetadataValue.md(reports[symbol])} if symbol in reports else {}
         result = done.get(symbol, SymbolResult(symbol, details={"status": "not due"}))
         for asset in (MODELS, model_metrics.name):
-            context.add_asset_metadata(said | catalog.partition_metadata(result), asset_key=asset, partition_key=symbol)
+            context.add_asset_metadata(
+                said | shown | catalog.partition_metadata(result), asset_key=asset, partition_key=symbol
+            )
     yield dg.AssetCheckResult(
         check_name=catalog.COLLECTED,
         asset_key=MODELS,
