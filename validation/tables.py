@@ -65,13 +65,18 @@ def planted(runs: Mapping[float, Sequence[Run]]) -> str:
             f"{keeps:.0%}",
             str(len(run.result)),
             number(metrics.pooled(mine, ENSEMBLE, "accuracy"), percent=True),
+            f"{max(keeps, 1 - keeps):.0%}",
+            number(metrics.pooled(mine, metrics.BASELINE_PERSISTENCE, "accuracy"), percent=True),
             number(metrics.pooled(mine, ENSEMBLE, "log_loss_gain")),
             f"{adjusted[i, ENSEMBLE]:.3g}",
             _demonstrated(adjusted, i),
         ]
         for i, (keeps, run, mine) in enumerate(zip(strengths, everything, scores, strict=True))
     ]
-    head = ("goes on with", "hours", "accuracy [95 %]", "log-loss gain [95 %]", "Holm p", "demonstrated")
+    head = (
+        *("goes on with", "hours", "accuracy [95 %]", "at best", "persistence [95 %]", "log-loss gain [95 %]"),
+        *("Holm p", "demonstrated"),
+    )
     return table(head, rows)
 
 
