@@ -55,6 +55,19 @@ def apply(calibrator: Calibrator, scores: Floats) -> Floats:
     return np.asarray(np.interp(scores, calibrator[0], calibrator[1]))
 
 
+def is_sound(calibrator: Floats) -> bool:
+    """Whether an array is a calibrator: a rising sigmoid, or points of a curve that never falls within [0, 1]."""
+    if not np.isfinite(calibrator).all():
+        return False
+    if calibrator.ndim == 1:
+        return len(calibrator) == 2 and bool(calibrator[0] > 0)
+    if calibrator.ndim != 2 or calibrator.shape[0] != 2 or calibrator.shape[1] == 0:
+        return False
+    scores, probabilities = calibrator
+    rises = (np.diff(scores) > 0).all() and (np.diff(probabilities) >= 0).all()
+    return bool(rises and probabilities[0] >= 0 and probabilities[-1] <= 1)
+
+
 def stored(manifest: Mapping[str, Any]) -> dict[str, Floats]:
     """Calibrators that a bundle's manifest has, by model."""
     return {name: np.array(values, dtype=float) for name, values in manifest.get("calibrators", {}).items()}

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from sqlalchemy import select
 
-from crypto_platform.core import estimators, metrics, splits, validation
+from crypto_platform.core import estimators, metrics, serving, splits, validation
 from crypto_platform.core import features as science
 from crypto_platform.core.estimators import ModelParameters, TrainingSet
 from crypto_platform.core.hours import HOUR
@@ -22,7 +22,7 @@ from crypto_platform.core.metrics import Metric
 from crypto_platform.core.panel import from_hours, hours_since_1970
 from crypto_platform.core.signals import ENSEMBLE
 from crypto_platform.core.training_report import SHOWN_FEATURES
-from crypto_platform.errors import NotTrainableError
+from crypto_platform.errors import ArtifactError, NotTrainableError
 from crypto_platform.operations import registry
 from crypto_platform.operations.results import Report, SymbolResult
 from crypto_platform.storage import bundles, warehouse
@@ -50,6 +50,7 @@ class Trained:
     data_hash: str
     said: Mapping[str, Any] = field(default_factory=dict)  # further entries of the manifest
     refusal: str | None = None
+    error: str | None = None
 
 
 def due(store: Warehouse, symbols: Sequence[str], horizons: Sequence[int], as_of: datetime) -> tuple[str, ...]:
@@ -155,6 +156,7 @@ def _train_one(
     feature_set = _available(frame)
     rows = training_set(frame, feature_set, horizon)
     plan = splits.plan_for(min(len(rows), 24 * train_days))
+    nothing = Trained(symbol, horizon, feature_set, {}, [], (0, 0), len(rows), "")
     try:
         estimators.require_trainable(rows)
         folds = splits.walk_forward_folds(rows.hours, horizon, plan)
@@ -165,9 +167,11 @@ def _train_one(
             scores += metrics.evaluate(forecasts, rows, parameters.seed, metrics.HOLDOUT)
         newest = rows.take(splits.newest_window(rows.hours, int(rows.hours[-1]), plan))
         fitted = replace(estimators.fit(newest, parameters), calibrators=validated.calibrators)
+        files = bundles.to_files(fitted, newest.inputs)
     except NotTrainableError as error:
-        return Trained(symbol, horizon, feature_set, {}, [], (0, 0), len(rows), "", refusal=str(error))
-    files = bundles.to_files(fitted)
+        return replace(nothing, refusal=str(error))
+    except ArtifactError as error:
+        return replace(nothing, error=str(error))
     if validated.importance:
         files[IMPORTANCE] = _importance(validated, rows.feature_names)
     return Trained(
@@ -257,6 +261,8 @@ def _register(
     """Publish the bundle, then write its row, its metrics and its alias in one transaction."""
     if trained.refusal:
         return SymbolResult(trained.symbol, details={"status": "not_trainable", "why": trained.refusal})
+    if trained.error:
+        return SymbolResult(trained.symbol, error=trained.error)
     first, last = (from_hours(np.array([hour]))[0].to_pydatetime() for hour in trained.train_hours)
     described = {
         "symbol": trained.symbol,
@@ -272,9 +278,13 @@ def _register(
         "metrics": metrics.summary(trained.scores),
         "holdout": metrics.summary(trained.scores, metrics.HOLDOUT),
         "libraries": bundles.versions(),
+        bundles.SERVING_FORMAT: serving.FORMAT,
         **trained.said,
     }
-    bundle = artifacts.publish(trained.files, described)
+    try:
+        bundle = artifacts.publish(trained.files, described)
+    except ArtifactError as error:
+        return SymbolResult(trained.symbol, error=str(error))
     row = {
         "version": bundle.version,
         "symbol": trained.symbol,
@@ -330,4 +340,5 @@ def _merge(symbol: str, parts: Sequence[SymbolResult]) -> SymbolResult:
     if len(parts) == 1:
         return parts[0]
     details = {f"{i}.{key}": value for i, part in enumerate(parts) for key, value in part.details.items()}
-    return SymbolResult(symbol, sum(part.rows for part in parts), details=details)
+    errors = "; ".join(part.error for part in parts if part.error)
+    return SymbolResult(symbol, sum(part.rows for part in parts), details=details, error=errors or None)
