@@ -30,6 +30,10 @@ class InvalidBarsError(PlatformError):
     """Candles break an invariant that a computation relies on."""
 
 
+class UnlawfulFeatureError(PlatformError):
+    """A user's own feature breaks a law that every feature keeps."""
+
+
 class SourceError(PlatformError):
     """An upstream API could not give what was asked."""
 

@@ -5,6 +5,8 @@ print. Thresholds default to the numbers that `core` states.
 """
 
 import difflib
+import importlib
+import inspect
 import os
 from dataclasses import replace
 from datetime import timedelta
@@ -16,12 +18,14 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 import crypto_platform.sources.catalog as vendors
+from crypto_platform.core.features import CANDLES, DEFAULT_PARTS, FeatureSet, OwnFeatures, feature_set
 from crypto_platform.core.hours import SETTLE
+from crypto_platform.core.laws import require_lawful
 from crypto_platform.core.retraining import ClassicRules
 from crypto_platform.core.signals import SignalRules
 from crypto_platform.errors import ConfigurationError
 from crypto_platform.symbols import Symbol, SymbolBook, defaults, load_symbols, select
-from crypto_platform.tables.features import HORIZONS
+from crypto_platform.tables.features import HORIZONS, PARTS
 
 PREFIX: Final = "CRYPTO_PLATFORM_"
 OUTSIDE: Final = frozenset({f"{PREFIX}TEST_DATA"})  # read by the tests alone
@@ -51,6 +55,13 @@ class Settings(BaseSettings):
     )
 
     history_days: int = Field(120, ge=1, le=10_000, description="Days that a new deployment collects before now")
+    feature_sets: Names = Field(
+        DEFAULT_PARTS,
+        description="Parts of the features, separated by commas: candles (always), sentiment, snapshots, btc",
+    )
+    own_features: str | None = Field(
+        None, description="A function of your own that gives features, as package.module:function; see docs/features.md"
+    )
     train_days: int = Field(90, ge=15, le=3_650, description="Days of model rows a training may use")
     training: Literal["when_due", "daily"] = Field(
         "when_due", description="What the daily training tick trains: what is due, or everything"
@@ -102,7 +113,7 @@ class Settings(BaseSettings):
         default_factory=lambda: os.cpu_count() or 1, ge=1, le=256, description="Processes that train at a time"
     )
 
-    @field_validator("symbols", "ohlcv_sources", mode="before")
+    @field_validator("symbols", "ohlcv_sources", "feature_sets", mode="before")
     @classmethod
     def _split_names(cls, value: Any) -> Any:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
@@ -111,6 +122,13 @@ class Settings(BaseSettings):
     @classmethod
     def _upper(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(name.upper() for name in value)
+
+    @field_validator("feature_sets", mode="after")
+    @classmethod
+    def _known_parts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if CANDLES not in value or set(value) - set(PARTS):
+            raise ValueError(f"the parts are {', '.join(PARTS)}; {CANDLES} is always one of them")
+        return tuple(part for part in PARTS if part in value)
 
     @field_validator("horizons", mode="before")
     @classmethod
@@ -151,6 +169,19 @@ class Settings(BaseSettings):
                 f"no symbol is followed: name some in {PREFIX}SYMBOLS, or by `follow = true` in {self.choices_file}"
             )
         return followed
+
+    @cached_property
+    def feature_set(self) -> FeatureSet:
+        """Features that are computed and stored.
+
+        Raises
+        ------
+        ConfigurationError
+            There is no such function of the user's.
+        UnlawfulFeatureError
+            There is, but it breaks a law of features.
+        """
+        return feature_set(self.feature_sets, load_own(self.own_features) if self.own_features else None)
 
     @property
     def choices_file(self) -> Path:
@@ -220,6 +251,34 @@ class Settings(BaseSettings):
         )
 
 
+def load_own(where: str) -> OwnFeatures:
+    """The features of a user's function, which keeps all laws.
+
+    Parameters
+    ----------
+    where : str
+        `package.module:function`, importable: installed, or in a folder of `PYTHONPATH`.
+
+    Raises
+    ------
+    ConfigurationError
+        There is no such function.
+    UnlawfulFeatureError
+        See `core.laws.require_lawful`.
+    """
+    module_name, _, name = where.partition(":")
+    try:
+        module = importlib.import_module(module_name)
+        function = getattr(module, name)
+        code = inspect.getsource(module)
+    except (ImportError, AttributeError, OSError, ValueError) as error:
+        raise ConfigurationError(
+            f"{PREFIX}OWN_FEATURES={where!r}: {error}; write it like package.module:function, and see that the folder "
+            "of the package is in PYTHONPATH"
+        ) from error
+    return require_lawful(function, code=code)
+
+
 def load(**overrides: Any) -> Settings:
     """Settings from the environment and `.env`, `overrides` before both.
 
@@ -243,4 +302,6 @@ def load(**overrides: Any) -> Settings:
         shown = "" if secret else f"={first['input']!r}"
         raise ConfigurationError(f"{variable}{shown}: {first['msg'].removeprefix('Value error, ')}") from error
     _ = settings.followed  # an unknown symbol is found here, before any work
+    if settings.own_features:
+        _ = settings.feature_set  # and so is a feature that breaks a law
     return settings

@@ -100,7 +100,8 @@ def backfill(
             )
         except SourceError as error:
             refused.append(str(error))
-        reports.append(build.build_features(p.store, wanted, as_of=as_of, settle=p.settings.settle))
+        s = p.settings
+        reports.append(build.build_features(p.store, wanted, as_of=as_of, feature_set=s.feature_set, settle=s.settle))
         _print(p, reports, as_json=as_json, refused=refused)
 
 
@@ -122,7 +123,7 @@ def tick(names: list[str] = Names, now: str = AsOf, as_json: bool = Json) -> Non
                 history=timedelta(days=s.history_days),
                 settle=s.settle,
             ),
-            build.build_features(p.store, wanted, as_of=as_of, settle=s.settle),
+            build.build_features(p.store, wanted, as_of=as_of, feature_set=s.feature_set, settle=s.settle),
             predict.predict(
                 p.store,
                 p.artifacts,
@@ -133,8 +134,9 @@ def tick(names: list[str] = Names, now: str = AsOf, as_json: bool = Json) -> Non
                 rules=s.signal_rules,
                 expiry=timedelta(days=s.expiry_days),
                 settle=s.settle,
+                feature_set=s.feature_set,
             ),
-            settle.settle(p.store, wanted, as_of=as_of),
+            settle.settle(p.store, wanted, as_of=as_of, feature_set=s.feature_set),
         ]
         _print(p, reports, as_json=as_json)
 
@@ -157,6 +159,7 @@ def train(names: list[str] = Names, now: str = AsOf, as_json: bool = Json) -> No
             parameters=p.parameters,
             workers=s.workers,
             reason="command line",
+            feature_set=s.feature_set,
         )
         _print(p, (done,), as_json=as_json)
 

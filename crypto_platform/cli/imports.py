@@ -70,7 +70,10 @@ def archive(
                 settle=p.settings.settle,
                 tell=lambda result: status.update(f"{result.details['file']} done …"),
             )
-        built = build.build_features(p.store, _with_candles(done), as_of=as_of, settle=p.settings.settle)
+        s = p.settings
+        built = build.build_features(
+            p.store, _with_candles(done), as_of=as_of, feature_set=s.feature_set, settle=s.settle
+        )
         if not as_json:
             announce(p)
         _print(done, built, as_json=as_json)
@@ -105,7 +108,10 @@ def files(
             complete=complete,
             settle=p.settings.settle,
         )
-        built = build.build_features(p.store, _with_candles(done), as_of=as_of, settle=p.settings.settle)
+        s = p.settings
+        built = build.build_features(
+            p.store, _with_candles(done), as_of=as_of, feature_set=s.feature_set, settle=s.settle
+        )
         if not as_json:
             announce(p)
         _print(done, built, as_json=as_json)

@@ -108,7 +108,13 @@ def promote(version: str, reason: str = Why, now: str | None = AsOf) -> None:
 
     with platform() as p:
         symbol, horizon = registry.promote(
-            p.store, p.artifacts, version, at=moment(now), actor=getpass.getuser(), reason=reason
+            p.store,
+            p.artifacts,
+            version,
+            at=moment(now),
+            actor=getpass.getuser(),
+            reason=reason,
+            feature_set=p.settings.feature_set,
         )
     console.print(f"{version} serves {symbol}, {horizon} h")
 
@@ -128,7 +134,14 @@ def rollback(
         if horizon not in p.settings.horizons:
             raise ConfigurationError(f"{horizon} h is not forecast; CRYPTO_PLATFORM_HORIZONS has {p.settings.horizons}")
         version = registry.rollback(
-            p.store, p.artifacts, name, horizon, at=moment(now), actor=getpass.getuser(), reason=reason
+            p.store,
+            p.artifacts,
+            name,
+            horizon,
+            at=moment(now),
+            actor=getpass.getuser(),
+            reason=reason,
+            feature_set=p.settings.feature_set,
         )
     console.print(f"{version} serves {name}, {horizon} h, again")
 

@@ -26,7 +26,14 @@ def verify(
     as_of = moment(now)
     with platform() as p:
         _require_a_store(p.settings.store_url)
-        verdict = verification.verify(p.store, p.artifacts, as_of=as_of, is_vendor=is_candle_vendor, deep=deep)
+        verdict = verification.verify(
+            p.store,
+            p.artifacts,
+            as_of=as_of,
+            is_vendor=is_candle_vendor,
+            feature_set=p.settings.feature_set,
+            deep=deep,
+        )
     if as_json:
         found = [asdict(finding) for finding in verdict.findings]
         console.print_json(json.dumps({"rules": verdict.rules, "rows": verdict.rows, "findings": found}))

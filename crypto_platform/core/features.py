@@ -1,15 +1,13 @@
-"""Model inputs: a registry of named features, and the one function that computes them.
+"""Named sets of model inputs, and the one function that computes them.
 
-Training, backfill and serving all call `compute`. A feature of hour t uses candles up to t and records known at
-as_of(t); it is scale-free, and missing (NaN) until its window is full. Names and meanings: `tables.features`.
+Training, backfill and serving all call `compute`. A set is made of parts; its hash names what exactly was computed.
 """
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
@@ -17,207 +15,117 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from crypto_platform.core import labels
-from crypto_platform.core.indicators import momentum, trend, volatility, volume
-from crypto_platform.core.indicators import windows as w
-from crypto_platform.core.panel import Panel, build_panel, from_hours, hours_since_1970
-from crypto_platform.tables.features import HORIZONS, target_direction, target_return
+from crypto_platform.core.formulas import REGISTRY, Inputs
+from crypto_platform.core.joins import REFERENCE, join
+from crypto_platform.core.panel import Panel, build_panel, from_hours
+from crypto_platform.errors import UnlawfulFeatureError
+from crypto_platform.tables.features import HORIZONS, PARTS, target_direction, target_return
 
 Floats = NDArray[np.float64]
+OwnFunction = Callable[[Panel], Mapping[str, Floats]]
 
 CODE_VERSION: Final = 1  # raised whenever a formula changes: part of every feature set's hash
 WARM_UP_ROWS: Final = 336  # rows of a segment before its first model row
 LOOKBACK_ROWS: Final = 720  # hours before a row that an incremental computation reads
 BLOCK_CELLS: Final = 1 << 16  # cells computed at a time: half a megabyte an array stays in the processor's cache
-SENTIMENT_STALE_HOURS: Final = 48
-SENTIMENT_FEATURES: Final = ("fng", "fng_chg_1d", "fng_chg_7d")
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """A panel and the quantities that many features share, computed once.
-
-    Parameters
-    ----------
-    panel : Panel
-    sentiment : array, shape of the panel
-        Index / 100 as known at as_of of each hour; NaN where stale or unknown.
-    """
-
-    panel: Panel
-    sentiment: Floats
-
-    @cached_property
-    def ret_1(self) -> Floats:
-        """Hourly log return."""
-        return w.ln(w.divide(self.panel.close, w.lag(self.panel.close, 1)))
-
-    @cached_property
-    def macd(self) -> trend.Macd:
-        """MACD(12, 26, 9)."""
-        return trend.macd(self.panel.close)
-
-    @cached_property
-    def directional(self) -> trend.Directional:
-        """+DI, -DI and ADX over 14."""
-        return trend.directional(self.panel.high, self.panel.low, self.panel.close)
-
-    @cached_property
-    def stochastic(self) -> tuple[Floats, Floats]:
-        """Slow stochastic (14, 3, 3)."""
-        return momentum.stochastic(self.panel.high, self.panel.low, self.panel.close)
-
-    @cached_property
-    def usable_from(self) -> NDArray[np.int64]:
-        """Hour of as_of(t), in hours since 1970 UTC."""
-        return self.panel.hours + 1
-
-
-Formula = Callable[[Inputs], Floats]
+CANDLES: Final = "candles"  # the part that is in every set
+DEFAULT_PARTS: Final = (CANDLES, "sentiment")
+_NAMES: Final = {DEFAULT_PARTS: "default_v1", (CANDLES,): "candles_v1"}
 
 
 @dataclass(frozen=True, slots=True)
-class Feature:
-    """One model input.
+class OwnFeatures:
+    """A user's own model inputs; `core.laws.require_lawful` makes them of a function.
 
     Parameters
     ----------
-    name : str
-        Column of the table `features`.
-    first_row : int
-        0-based row of a segment at which it exists before the common warm-up.
-    formula : callable
-        From `Inputs` to an array of the panel's shape.
-    recursive : bool
-        Whether it depends on all hours of the segment before it, in vanishing degree, as exponential means do.
-        Otherwise on the last `first_row` + 1 hours alone.
+    names : tuple of str
+    function : callable
+        From a `Panel` to the values of each name, arrays of the panel's shape.
+    fingerprint : str
+        Of the code: other code, other features.
     """
 
-    name: str
-    first_row: int
-    formula: Formula
-    recursive: bool = False
+    names: tuple[str, ...]
+    function: OwnFunction
+    fingerprint: str
 
+    def compute(self, panel: Panel) -> Mapping[str, Floats]:
+        """Values of the names, NaN where missing.
 
-def _volatility(n: int) -> Formula:
-    return lambda i: w.deviation(i.ret_1, n)
-
-
-def _price_to_ema(n: int) -> Formula:
-    return lambda i: w.divide(i.panel.close, w.ema(i.panel.close, n)) - 1
-
-
-def _angle(period: int, offset: int, function: Callable[[Floats], Floats]) -> Formula:
-    return lambda i: function(2 * np.pi * ((i.usable_from + offset) % period) / period)
-
-
-# 1970-01-01 was a Thursday: 72 hours after a Monday's start.
-_WEEK, _MONDAY = 168, 72
-
-_FEATURES: Final = (
-    *(
-        Feature(f"ret_{k}", k, lambda i, k=k: w.ln(w.divide(i.panel.close, w.lag(i.panel.close, k))))  # type: ignore[misc]
-        for k in (1, 3, 6, 12, 24, 72, 168)
-    ),
-    *(Feature(f"ret_1_lag_{k}", k + 1, lambda i, k=k: w.lag(i.ret_1, k)) for k in (1, 2, 3, 6, 24)),  # type: ignore[misc]
-    *(
-        Feature(f"sma_ratio_{n}", n - 1, lambda i, n=n: w.divide(i.panel.close, w.mean(i.panel.close, n)) - 1)  # type: ignore[misc]
-        for n in (7, 14, 30, 168)
-    ),
-    *(Feature(f"ema_ratio_{n}", n - 1, _price_to_ema(n), recursive=True) for n in (7, 14, 30)),
-    Feature(
-        "ema_cross_7_30", 29, lambda i: w.divide(w.ema(i.panel.close, 7), w.ema(i.panel.close, 30)) - 1, recursive=True
-    ),
-    *(Feature(f"rsi_{n}", n, lambda i, n=n: momentum.rsi(i.panel.close, n), recursive=True) for n in (7, 14)),  # type: ignore[misc]
-    Feature("macd_c", 33, lambda i: w.divide(i.macd.line, i.panel.close), recursive=True),
-    Feature("macd_signal_c", 33, lambda i: w.divide(i.macd.signal, i.panel.close), recursive=True),
-    Feature("macd_hist_c", 33, lambda i: w.divide(i.macd.histogram, i.panel.close), recursive=True),
-    Feature("bb_pctb_20", 19, lambda i: volatility.band_position(i.panel.close)),
-    Feature("bb_width_20", 19, lambda i: volatility.band_width(i.panel.close)),
-    *(Feature(f"vol_{n}", n, _volatility(n)) for n in (7, 14, 30, 168)),
-    Feature("vol_ratio_7_30", 30, lambda i: w.ln(w.divide(w.deviation(i.ret_1, 7), w.deviation(i.ret_1, 30)))),
-    Feature(
-        "natr_14", 14, lambda i: volatility.normalized_atr(i.panel.high, i.panel.low, i.panel.close), recursive=True
-    ),
-    Feature("parkinson_24", 23, lambda i: volatility.parkinson(i.panel.high, i.panel.low)),
-    Feature("gk_24", 23, lambda i: volatility.garman_klass(i.panel.open, i.panel.high, i.panel.low, i.panel.close)),
-    Feature("adx_14", 27, lambda i: i.directional.adx, recursive=True),
-    Feature("di_diff_14", 14, lambda i: i.directional.plus - i.directional.minus, recursive=True),
-    Feature("aroonosc_25", 25, lambda i: trend.aroon_oscillator(i.panel.high, i.panel.low)),
-    Feature("slope_24", 23, lambda i: w.slope(w.ln(i.panel.close), 24)),
-    Feature("stoch_k", 15, lambda i: i.stochastic[0]),
-    Feature("stoch_d", 17, lambda i: i.stochastic[1]),
-    Feature("cci_20", 19, lambda i: momentum.cci(i.panel.high, i.panel.low, i.panel.close)),
-    Feature(
-        "mfi_14",
-        14,
-        lambda i: volume.money_flow_index(i.panel.high, i.panel.low, i.panel.close, i.panel.volume),
-    ),
-    Feature("willr_14", 13, lambda i: momentum.williams_r(i.panel.high, i.panel.low, i.panel.close)),
-    Feature("hl_range", 0, lambda i: w.ln(w.divide(i.panel.high, i.panel.low))),
-    Feature("co_ret", 0, lambda i: w.ln(w.divide(i.panel.close, i.panel.open))),
-    Feature(
-        "close_pos",
-        0,
-        lambda i: np.where(
-            i.panel.high == i.panel.low, 0.5, w.divide(i.panel.close - i.panel.low, i.panel.high - i.panel.low)
-        ),
-    ),
-    *(
-        Feature(f"dist_max_{n}", n - 1, lambda i, n=n: w.divide(i.panel.close, w.highest(i.panel.high, n)) - 1)  # type: ignore[misc]
-        for n in (7, 30, 168)
-    ),
-    *(
-        Feature(f"dist_min_{n}", n - 1, lambda i, n=n: w.divide(i.panel.close, w.lowest(i.panel.low, n)) - 1)  # type: ignore[misc]
-        for n in (7, 30, 168)
-    ),
-    Feature("zscore_30", 29, lambda i: volatility.zscore(i.panel.close, 30)),
-    Feature("skew_72", 72, lambda i: momentum.skewness(i.ret_1, 72)),
-    Feature("autocorr_24", 25, lambda i: momentum.autocorrelation(i.ret_1, 24)),
-    Feature("volume_sma_ratio_7", 6, lambda i: volume.volume_ratio(i.panel.volume, 7)),
-    *(Feature(f"volume_z_{n}", n - 1, lambda i, n=n: volume.log_volume_zscore(i.panel.volume, n)) for n in (24, 168)),  # type: ignore[misc]
-    Feature(
-        "vwap_ratio_24",
-        23,
-        lambda i: volume.vwap_ratio(i.panel.high, i.panel.low, i.panel.close, i.panel.volume),
-    ),
-    Feature("hour_sin", 0, _angle(24, 0, np.sin)),
-    Feature("hour_cos", 0, _angle(24, 0, np.cos)),
-    Feature("dow_sin", 0, lambda i: np.sin(2 * np.pi * (_weekday(i) / 7))),
-    Feature("dow_cos", 0, lambda i: np.cos(2 * np.pi * (_weekday(i) / 7))),
-    Feature("is_weekend", 0, lambda i: (_weekday(i) >= 5).astype(float)),
-    Feature("gap_fill_24", 23, lambda i: w.mean((i.panel.is_filled & i.panel.inside).astype(float), 24)),
-    Feature("fng", 0, lambda i: i.sentiment),
-    Feature("fng_chg_1d", 24, lambda i: i.sentiment - w.lag(i.sentiment, 24)),
-    Feature("fng_chg_7d", 168, lambda i: i.sentiment - w.lag(i.sentiment, 168)),
-)
-
-
-def _weekday(inputs: Inputs) -> NDArray[np.int64]:
-    """0 = Monday, of as_of."""
-    return ((inputs.usable_from + _MONDAY) % _WEEK) // 24
-
-
-REGISTRY: Final[Mapping[str, Feature]] = {feature.name: feature for feature in _FEATURES}
+        Raises
+        ------
+        UnlawfulFeatureError
+            The function fails, or does not give exactly its names, each with the panel's shape.
+        """
+        try:
+            given = {name: np.asarray(values, dtype=float) for name, values in self.function(panel).items()}
+        except Exception as error:  # whatever a user's code raises
+            raise UnlawfulFeatureError(f"{self.fingerprint} failed: {type(error).__name__}: {error}") from error
+        if set(given) != set(self.names) or any(values.shape != panel.shape for values in given.values()):
+            raise UnlawfulFeatureError(
+                f"{self.fingerprint} gave { ({n: v.shape for n, v in given.items()}) }, not {', '.join(self.names)} "
+                f"of shape {panel.shape} each"
+            )
+        return {name: np.where(np.isfinite(values), values, np.nan) for name, values in given.items()}
 
 
 @dataclass(frozen=True, slots=True)
 class FeatureSet:
-    """Named features in a fixed order; the order is that of a model's inputs."""
+    """Named features in a fixed order; the order is that of a model's inputs.
+
+    Parameters
+    ----------
+    name : str
+    features : tuple of str
+        Built-in ones, then those of `own`.
+    own : OwnFeatures, optional
+    """
 
     name: str
     features: tuple[str, ...]
+    own: OwnFeatures | None = None
+
+    @property
+    def built_in(self) -> tuple[str, ...]:
+        """Features that are columns of the table."""
+        return tuple(name for name in self.features if name in REGISTRY)
 
     @property
     def hash(self) -> str:
         """Stable fingerprint of names, order, parameters (they are in the names) and code version, 16 hex digits."""
-        text = json.dumps(
-            [CODE_VERSION, WARM_UP_ROWS, [[n, REGISTRY[n].first_row] for n in self.features]], separators=(",", ":")
-        )
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        own = self.own.names if self.own else ()
+        # A name that nobody knows has no first row: a set of other code.
+        rows = [[n, REGISTRY[n].first_row if n in REGISTRY else None] for n in self.features if n not in own]
+        said: list[Any] = [CODE_VERSION, WARM_UP_ROWS, rows]
+        if self.own:
+            said.append([self.own.fingerprint, list(self.own.names)])
+        return hashlib.sha256(json.dumps(said, separators=(",", ":")).encode()).hexdigest()[:16]
+
+    def has(self, part: str) -> bool:
+        """Whether a part is in the set."""
+        return set(PARTS[part]) <= set(self.features)
+
+    def without(self, parts: Sequence[str]) -> "FeatureSet":
+        """The set that lacks some parts."""
+        return feature_set([part for part in PARTS if self.has(part) and part not in parts], self.own)
+
+    def of(self, features: Sequence[str]) -> "FeatureSet":
+        """These features in this order, as the code that computes this set computes them."""
+        is_own = self.own is not None and set(self.own.names) <= set(features)
+        return FeatureSet(self.name, tuple(features), self.own if is_own else None)
 
 
-DEFAULT: Final = FeatureSet("default_v1", tuple(REGISTRY))
-WITHOUT_SENTIMENT: Final = FeatureSet("candles_v1", tuple(name for name in REGISTRY if name not in SENTIMENT_FEATURES))
+def feature_set(parts: Sequence[str], own: OwnFeatures | None = None) -> FeatureSet:
+    """The set of some parts of `tables.features.PARTS`, in their order, and a user's own features."""
+    chosen = tuple(part for part in PARTS if part in parts)
+    names = tuple(name for part in chosen for name in PARTS[part])
+    name = _NAMES.get(chosen, "+".join(chosen) + "_v1")
+    return FeatureSet(f"{name}+own", names + own.names, own) if own else FeatureSet(name, names)
+
+
+DEFAULT: Final = feature_set(DEFAULT_PARTS)
+WITHOUT_SENTIMENT: Final = feature_set([CANDLES])
 
 
 def compute(
@@ -225,6 +133,9 @@ def compute(
     sentiment: pd.DataFrame,
     feature_set: FeatureSet = DEFAULT,
     emit_from: Mapping[str, datetime] | None = None,
+    *,
+    snapshots: pd.DataFrame | None = None,
+    reference: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Features and labels of many symbols at once.
 
@@ -238,6 +149,10 @@ def compute(
     feature_set : FeatureSet
     emit_from : mapping of str to datetime, optional
         First hour to return of each symbol; all of its hours where a symbol is not in it.
+    snapshots : DataFrame, optional
+        `symbol`, `timestamp`, `known_at`, `total_volume`, `market_cap` of market snapshots, for the part `snapshots`.
+    reference : DataFrame, optional
+        Candles of `joins.REFERENCE` from as early on as `candles`, for the part `btc`.
 
     Returns
     -------
@@ -245,7 +160,15 @@ def compute(
         One row per symbol and grid hour: `symbol`, `timestamp`, `close`, `is_filled` (no candle of its own: carried
         over a short gap, or taken from a fallback source), `is_valid` (every feature finite, not filled, at least
         `WARM_UP_ROWS` rows into its segment), `segment_hours` (hours since the segment began, counted up to
-        `WARM_UP_ROWS`), the features, and the labels `target_*` of all horizons. Features of rows in warm-up are NaN.
+        `WARM_UP_ROWS`), the features, and the labels `target_*` of all horizons. Features of rows in warm-up are NaN,
+        and so is the part `btc` of the reference itself, whose rows are valid without it.
+
+    Raises
+    ------
+    InvalidBarsError
+        See `build_panel`.
+    UnlawfulFeatureError
+        See `OwnFeatures.compute`.
     """
     panel = build_panel(candles)
     if panel.shape[0] == 0:
@@ -268,7 +191,9 @@ def compute(
         if out.start == out.stop:
             continue
         rows.append(_describe(block, emitted))
-        _fill_features(values[:, out], block, emitted, sentiment, feature_set)
+        if (warm := emitted & (np.arange(block.shape[1]) >= WARM_UP_ROWS)).any():
+            inputs = Inputs(block, join(block, sentiment, snapshots, reference))
+            _fill_features(values[:, out], inputs, emitted, warm, feature_set)
         for target, horizon in zip(targets, HORIZONS, strict=True):
             target[out] = labels.forward_returns(block, horizon)[emitted]
     return _assemble(rows, values, targets, feature_set)
@@ -286,24 +211,24 @@ def _describe(block: Panel, emitted: NDArray[np.bool_]) -> dict[str, NDArray[Any
 
 
 def _fill_features(
-    values: Floats, block: Panel, emitted: NDArray[np.bool_], sentiment: pd.DataFrame, feature_set: FeatureSet
+    values: Floats, whole: Inputs, emitted: NDArray[np.bool_], warm: NDArray[np.bool_], feature_set: FeatureSet
 ) -> None:
     """Write the features of emitted rows past warm-up into `values`, shape (n_features, n_rows)."""
-    chosen = [REGISTRY[name] for name in feature_set.features]
-    warm = np.arange(block.shape[1]) >= WARM_UP_ROWS
-    needed = np.flatnonzero((emitted & warm).any(axis=0))
-    if len(needed) == 0:
-        return
+    chosen = [REGISTRY[name] for name in feature_set.built_in]
     # Features with a finite memory need no more than that before the first hour asked for.
-    skipped = max(0, int(needed[0]) - max((f.first_row for f in chosen if not f.recursive), default=0))
-    whole = Inputs(block, _sentiment_as_known(block, sentiment))
-    recent = Inputs(block.since(skipped), whole.sentiment[:, skipped:])
-    kept = (emitted & warm)[emitted]
-    for row, feature in zip(values, chosen, strict=True):
+    needed = int(warm.any(axis=0).argmax())
+    skipped = max(0, needed - max((f.first_row for f in chosen if not f.recursive), default=0))
+    recent = whole.since(skipped)
+    kept = warm[emitted]
+    for feature in chosen:
+        row = values[feature_set.features.index(feature.name)]
         if feature.recursive:
-            row[kept] = feature.formula(whole)[emitted & warm]
+            row[kept] = feature.formula(whole)[warm]
         else:
-            row[kept] = feature.formula(recent)[(emitted & warm)[:, skipped:]]
+            row[kept] = feature.formula(recent)[warm[:, skipped:]]
+    if feature_set.own:
+        for name, own in feature_set.own.compute(whole.panel).items():
+            values[feature_set.features.index(name)][kept] = own[warm]
 
 
 def _assemble(
@@ -313,7 +238,9 @@ def _assemble(
         return pd.DataFrame()
     columns = {name: np.concatenate([part[name] for part in rows]) for name in rows[0]}
     head = pd.DataFrame(columns | {"timestamp": from_hours(columns["timestamp"])})
-    head.insert(4, "is_valid", np.isfinite(values).all(axis=0) & ~columns["is_filled"])
+    there = np.isfinite(values)
+    there[[name in PARTS["btc"] for name in feature_set.features]] |= columns["symbol"] == REFERENCE
+    head.insert(4, "is_valid", there.all(axis=0) & ~columns["is_filled"])
     answers: dict[str, Floats] = {}
     for horizon, returns in zip(HORIZONS, targets, strict=True):
         answers[target_return(horizon)] = returns
@@ -321,21 +248,3 @@ def _assemble(
     return pd.concat(
         [head, pd.DataFrame(values.T, columns=feature_set.features, copy=False), pd.DataFrame(answers)], axis=1
     )
-
-
-def _sentiment_as_known(panel: Panel, sentiment: pd.DataFrame) -> Floats:
-    """Index / 100 of the latest day known at as_of of each hour; NaN where none is, or it is stale."""
-    if sentiment.empty:
-        return np.full(panel.shape, np.nan)
-    ordered = sentiment.sort_values(["known_at", "timestamp"])
-    # Known within an hour means known at its end: round up.
-    known = hours_since_1970(ordered["known_at"].dt.ceil("h"))
-    days = np.maximum.accumulate(hours_since_1970(ordered["timestamp"]))
-    newest = hours_since_1970(ordered["timestamp"]) == days  # a day that became known late must not replace a newer one
-    known, days = known[newest], days[newest]
-    values = ordered["fear_greed_value"].to_numpy(float)[newest] / 100
-    as_of = panel.hours + 1
-    position = np.searchsorted(known, as_of, side="right") - 1
-    found = position >= 0
-    age = as_of - days[np.maximum(position, 0)]
-    return np.where(found & (age <= SENTIMENT_STALE_HOURS), values[np.maximum(position, 0)], np.nan)

@@ -30,6 +30,7 @@ REASONS: Final[Mapping[str, str]] = {
     Reason.DISAGREEMENT: "The models disagree on the direction.",
     Reason.EDGE_BELOW_COST: "The expected move does not pay the cost of the trade.",
     Reason.MODEL_EXPIRED: "The model is too old to act on.",
+    Reason.NOVEL: "The model has seen nothing like this hour.",
     Reason.STALE_DATA: "The newest candle is too old.",
     Reason.FEATURES_MISSING: "Some model inputs have no value.",
     Reason.WARMING_UP: "Not enough unbroken history yet.",

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crypto_platform.core import calibration, trees
+from crypto_platform.core import novelty as distances
 from crypto_platform.core.estimators import risk_of
 from crypto_platform.core.signals import CLASSIFIERS, MODELS, REGRESSOR
 from crypto_platform.core.trees import FEATURE, NODE, Floats, Trees
@@ -23,10 +24,12 @@ FORMAT: Final = 1  # of the arrays' names and meaning; readers refuse any other
 TOLERANCE: Final = 1e-12  # largest difference to scikit-learn's forecasts of the training rows
 N_FEATURES: Final = "features"
 REAL: Final = np.dtype("<f8")
+SMALL: Final = np.dtype("<f4")
 
 LINEAR: Final = ("logistic_regression", REGRESSOR)
 FOREST: Final = "random_forest"
 BOOSTING: Final = "gradient_boosting"
+SCALER: Final = "logistic_regression"  # whose standardization the distances are of, too
 
 
 def _tree_layout(name: str) -> Layout:
@@ -55,6 +58,10 @@ LAYOUT: Final[Layout] = {
     **_tree_layout(BOOSTING),
     f"{BOOSTING}.baseline": (REAL, (1,)),
 }
+REFERENCE_LAYOUT: Final[Layout] = {
+    "novelty.rows": (SMALL, ("novelty.training_rows", N_FEATURES)),
+    "novelty.unit": (REAL, (1,)),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +71,7 @@ class ServingForm:
     Attributes
     ----------
     arrays : mapping of str to array
-        As `LAYOUT` names them.
+        As `LAYOUT` and `REFERENCE_LAYOUT` name them.
     feature_names : tuple of str
         Inputs, in order.
     horizon : int
@@ -97,33 +104,46 @@ def flatten(models: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
     return {name: np.ascontiguousarray(arrays[name], dtype) for name, (dtype, _) in LAYOUT.items()}
 
 
+def reference(arrays: Arrays, inputs: Floats) -> dict[str, NDArray[Any]]:
+    """Arrays of what novelty is measured from: the rows the models were fitted on."""
+    found = distances.reference(_standardized(arrays, SCALER, inputs))
+    return {"novelty.rows": found.rows.astype(SMALL), "novelty.unit": np.array([found.unit], REAL)}
+
+
 def from_arrays(
     arrays: Arrays, feature_names: Sequence[str], horizon: int, calibrators: Mapping[str, Floats]
 ) -> ServingForm:
-    """Models of arrays that are as `LAYOUT` says, and calibrators, their values checked.
+    """Models of arrays that are as the layouts say, and calibrators, their values checked.
 
     Raises
     ------
     ValueError
-        A number is not finite, a scale not positive, a tree has no end, or a calibrator is none.
+        A number is not finite, a scale or the unit of novelty not positive, there are too few rows to measure
+        novelty from, a tree has no end, or a calibrator is none.
     """
     for name, calibrator in calibrators.items():
         if name not in CLASSIFIERS or not calibration.is_sound(calibrator):
             raise ValueError(f"{name}: its calibrator is none")
     for name in LINEAR:
-        for part in ("mean", "scale", "coefficients", "intercept"):
-            if not np.isfinite(arrays[f"{name}.{part}"]).all():
-                raise ValueError(f"{name}: {part} has a value that is not finite")
-        if not (arrays[f"{name}.scale"] > 0).all():
-            raise ValueError(f"{name}: a scale is not positive")
+        _check_linear(arrays, name)
     if not np.isfinite(arrays[f"{BOOSTING}.baseline"]).all():
         raise ValueError(f"{BOOSTING}: its baseline is not finite")
+    if not distances.is_sound(_reference(arrays)):
+        raise ValueError("novelty: it has nothing to measure from")
     for name in (FOREST, BOOSTING):
         try:
             trees.check(_trees(arrays, name), len(feature_names))
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from error
     return ServingForm(arrays, tuple(feature_names), horizon, calibrators)
+
+
+def _check_linear(arrays: Arrays, name: str) -> None:
+    for part in ("mean", "scale", "coefficients", "intercept"):
+        if not np.isfinite(arrays[f"{name}.{part}"]).all():
+            raise ValueError(f"{name}: {part} has a value that is not finite")
+    if not (arrays[f"{name}.scale"] > 0).all():
+        raise ValueError(f"{name}: a scale is not positive")
 
 
 def predict(form: ServingForm, inputs: Floats) -> dict[str, Floats]:
@@ -151,6 +171,11 @@ def predict(form: ServingForm, inputs: Floats) -> dict[str, Floats]:
     return {name: calibration.apply(form.calibrators.get(name), scores) for name, scores in forecasts.items()}
 
 
+def novelty(form: ServingForm, inputs: Floats) -> Floats:
+    """How unlike the training rows each row is; see `core.novelty.novelty`."""
+    return distances.novelty(_reference(form.arrays), _standardized(form.arrays, SCALER, inputs))
+
+
 def largest_difference(ours: Mapping[str, Floats], theirs: Mapping[str, Floats]) -> tuple[float, str]:
     """Largest absolute difference of two sets of forecasts, and the model it is of; infinite where one has a NaN."""
     apart = {name: float(np.max(np.abs(ours[name] - theirs[name]), initial=0.0)) for name in MODELS}
@@ -165,9 +190,17 @@ def expit(x: Floats) -> Floats:
 
 
 def _linear(arrays: Arrays, name: str, inputs: Floats) -> Floats:
-    scaled = (inputs - arrays[f"{name}.mean"]) / arrays[f"{name}.scale"]
+    scaled = _standardized(arrays, name, inputs)
     # A sum row by row, not a matrix product: BLAS rounds a row differently in batches of different sizes.
     return np.asarray((scaled * arrays[f"{name}.coefficients"]).sum(axis=1) + arrays[f"{name}.intercept"])
+
+
+def _reference(arrays: Arrays) -> distances.Reference:
+    return distances.Reference(arrays["novelty.rows"], float(arrays["novelty.unit"][0]))
+
+
+def _standardized(arrays: Arrays, name: str, inputs: Floats) -> Floats:
+    return np.asarray((inputs - arrays[f"{name}.mean"]) / arrays[f"{name}.scale"])
 
 
 def _trees(arrays: Arrays, name: str) -> Trees:

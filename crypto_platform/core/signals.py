@@ -32,6 +32,7 @@ class Reason(StrEnum):
     LOW_CONFIDENCE = "low_confidence"
     DISAGREEMENT = "disagreement"
     EDGE_BELOW_COST = "edge_below_cost"
+    NOVEL = "novel"
     MODEL_EXPIRED = "model_expired"
     STALE_DATA = "stale_data"
     FEATURES_MISSING = "features_missing"
@@ -123,7 +124,13 @@ class Verdict:
 
 
 def judge(
-    prob_up: float, agreement: float, mean_abs_return: float, rules: SignalRules, *, expired: bool = False
+    prob_up: float,
+    agreement: float,
+    mean_abs_return: float,
+    rules: SignalRules,
+    *,
+    expired: bool = False,
+    novel: bool = False,
 ) -> Verdict:
     """Apply the rules to one forecast.
 
@@ -136,6 +143,8 @@ def judge(
     rules : SignalRules
     expired : bool
         The model is too old to be acted on: it still scores, the signal is HOLD.
+    novel : bool
+        The inputs are unlike all that the model was trained on: as `expired`.
 
     Returns
     -------
@@ -153,6 +162,8 @@ def judge(
         reason = Reason.DISAGREEMENT
     elif expired:
         reason = Reason.MODEL_EXPIRED
+    elif novel:
+        reason = Reason.NOVEL
     before_costs = side if reason is None else Signal.HOLD
     if reason is None and not abs(edge) > cost:
         reason = Reason.EDGE_BELOW_COST

@@ -73,7 +73,8 @@ def build(partitions: dg.PartitionsDefinition) -> list[dg.AssetChecksDefinition]
 
 def _scope(context: dg.AssetCheckExecutionContext, platform: Platform, partitions: dg.PartitionsDefinition) -> Scope:
     names = keys_of(context.run.tags, partitions.get_partition_keys())
-    return Scope(select(platform.settings.book, tuple(names)), platform.as_of(context.run.tags))
+    symbols = select(platform.settings.book, tuple(names))
+    return Scope(symbols, platform.as_of(context.run.tags), platform.settings.feature_set)
 
 
 def _spec(check: Declared, partitions: dg.PartitionsDefinition) -> dg.AssetCheckSpec:

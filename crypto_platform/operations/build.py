@@ -10,13 +10,14 @@ from sqlalchemy import Select, and_, func, or_, select
 
 from crypto_platform.core import features as science
 from crypto_platform.core.hours import HOUR, SETTLE, closed_until
-from crypto_platform.operations import watermarks
+from crypto_platform.core.joins import REFERENCE, SNAPSHOT_STALE
+from crypto_platform.operations import feature_rows, watermarks
 from crypto_platform.operations.results import Report, SymbolResult
 from crypto_platform.operations.series import FEATURES_MARK, is_fallback
 from crypto_platform.operations.watermarks import Mark
 from crypto_platform.storage import warehouse
 from crypto_platform.storage.warehouse import Warehouse
-from crypto_platform.tables import features, ohlcv_data, sentiment_data
+from crypto_platform.tables import features, market_data, ohlcv_data, sentiment_data
 from crypto_platform.tables.features import HORIZONS
 
 CHUNK_ROWS: Final = 400_000  # candles in memory at a time, about 0.5 GB with their features
@@ -48,13 +49,14 @@ def build_features(
     results: dict[str, SymbolResult] = {}
     waiting = list(symbols)
     for _ in range(ATTEMPTS):
-        marks = _marks(store, dataset, waiting)
+        marks = _marks(store, dataset, waiting, feature_set)
         plan = {symbol: marks[symbol].watermark - max(HORIZONS) * HOUR for symbol in waiting if symbol in marks}
         waiting = []
         for chunk in chunks(plan, end):
             computed = compute_rows(store.read, chunk, end, as_of, feature_set)
             for symbol, rows in computed.groupby("symbol", sort=False) if len(computed) else ():
-                if result := _write(store, dataset, symbol, rows, marks[symbol]):
+                packed = feature_rows.pack(rows, feature_set)
+                if result := _write(store, dataset, symbol, packed, marks[symbol]):
                     results[symbol] = result
                 else:
                     waiting.append(symbol)
@@ -65,7 +67,7 @@ def build_features(
     )
 
 
-def _marks(store: Warehouse, dataset: str, symbols: Sequence[str]) -> dict[str, Mark]:
+def _marks(store: Warehouse, dataset: str, symbols: Sequence[str], feature_set: science.FeatureSet) -> dict[str, Mark]:
     """Mark of each symbol that has candles; without one yet, it gets one at its first candle.
 
     So there is a mark before the candles are read: what changes from then on changes it.
@@ -74,8 +76,9 @@ def _marks(store: Warehouse, dataset: str, symbols: Sequence[str]) -> dict[str, 
     first = _first_candles(store, [symbol for symbol in symbols if symbol not in marks])
     if not first:
         return marks
+    follows = REFERENCE if feature_set.has("btc") else None
     with store.begin() as connection:
-        watermarks.begin_marks(connection, dataset, first)
+        watermarks.begin_marks(connection, dataset, first, follows)
     return watermarks.read_marks(store, dataset, symbols)
 
 
@@ -123,14 +126,15 @@ def compute_rows(
     Returns
     -------
     DataFrame
-        As `core.features.compute` gives it, with `feature_set_hash`; empty where there is no candle.
+        As `core.features.compute` gives it; empty where there is no candle.
 
     Raises
     ------
     InvalidBarsError
         A stored candle is not sound.
     """
-    candles = read(_candles_from(plan, science.LOOKBACK_ROWS * HOUR, end))
+    lookback = science.LOOKBACK_ROWS * HOUR
+    candles = read(_candles_from(plan, lookback, end))
     if candles.empty:
         return pd.DataFrame()
     pins = watermarks.pins(read, ohlcv_data.name, list(plan))
@@ -141,7 +145,19 @@ def compute_rows(
             sentiment_data.c.known_at <= as_of, sentiment_data.c.timestamp >= first - SENTIMENT_LOOKBACK
         )
     )
-    return science.compute(candles, sentiment, feature_set, plan).assign(feature_set_hash=feature_set.hash)
+    snapshots = reference = None
+    if feature_set.has("snapshots"):
+        snapshots = read(_snapshots(list(plan), min(plan.values()), as_of))
+    if feature_set.has("btc"):
+        reference = read(_candles_from({REFERENCE: min(plan.values())}, lookback, end))
+    return science.compute(candles, sentiment, feature_set, plan, snapshots=snapshots, reference=reference)
+
+
+def _snapshots(symbols: Sequence[str], first: datetime, as_of: datetime) -> Select[Any]:
+    c = market_data.c
+    return select(c.symbol, c.timestamp, c.known_at, c.total_volume, c.market_cap).where(
+        c.symbol.in_(symbols), c.timestamp >= first - SNAPSHOT_STALE, c.known_at <= as_of
+    )
 
 
 def _candles_from(plan: Mapping[str, datetime], lookback: timedelta, end: datetime) -> Select[Any]:

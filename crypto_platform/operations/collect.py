@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 from sqlalchemy import Connection, func, select
 
-from crypto_platform.core.hours import HOUR, SETTLE, closed_until
+from crypto_platform.core.hours import HOUR, SETTLE, closed_until, floor_hour
 from crypto_platform.core.provenance import source_label
 from crypto_platform.operations import provenance, quarantine, watermarks
 from crypto_platform.operations.results import Report, SymbolResult
-from crypto_platform.operations.series import SEEN_LIVE
+from crypto_platform.operations.series import FEATURES_MARK, SEEN_LIVE
 from crypto_platform.operations.watermarks import Mark
 from crypto_platform.sources.base import Fetched, Rejected, SentimentSource, SnapshotSource
 from crypto_platform.sources.rows import UNKNOWN_COIN, payload_text
@@ -65,6 +65,8 @@ def collect_market_data(
             provenance.require_same(connection, fetched)
             # A snapshot is identified by the vendor's own time: the first reading of it stays.
             written = 0 if part is None else warehouse.insert_missing(connection, market_data, part)
+            if written:
+                watermarks.lower_marks(connection, FEATURES_MARK, symbol.name, _first_hour_to_know(as_of))
         if symbol not in known:
             results.append(SymbolResult(symbol.name, details={"status": "it has no CoinPaprika id"}))
         elif part is None:
@@ -115,6 +117,9 @@ def collect_sentiment(store: Warehouse, source: SentimentSource, *, as_of: datet
         known_at = published.where(~seen, pd.Timestamp(as_of))
         rows = rows.assign(known_at=known_at, known_at_estimated=~seen, source=label)
         written = warehouse.insert_missing(connection, sentiment_data, rows)
+        if written:
+            first = rows["known_at"].min().to_pydatetime()
+            watermarks.lower_marks(connection, FEATURES_MARK, ALL, _first_hour_to_know(first))
         last = fetched.rows["timestamp"].iloc[-1].to_pydatetime()
         since = min(start, mark.since or start) if mark else start
         watermarks.write_mark(connection, sentiment_data.name, ALL, Mark(last, fetched.vendor, since))
@@ -144,6 +149,11 @@ def _split_restated(connection: Connection, fetched: Fetched, label: str) -> tup
         for row in rows[differs].to_dict("records")
     )
     return rows[~differs], refused
+
+
+def _first_hour_to_know(known_at: datetime) -> datetime:
+    """First candle t whose as_of(t) is not before `known_at`: features from there on may see it."""
+    return floor_hour(known_at - timedelta(microseconds=1))
 
 
 def _plain(value: float) -> float | None:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from sqlalchemy import Select, and_, select
 
-from crypto_platform.core import features as science
+from crypto_platform.core.features import DEFAULT, FeatureSet
 from crypto_platform.core.hours import HOUR
 from crypto_platform.core.retraining import DRIFT_FEATURES, ClassicRules, Decision, Evidence, decide, standardized_shift
 from crypto_platform.operations import registry
@@ -21,12 +21,18 @@ POLICY = "classic"
 
 
 def judge(
-    store: Warehouse, symbols: Sequence[str], *, as_of: datetime, horizons: Sequence[int], rules: ClassicRules
+    store: Warehouse,
+    symbols: Sequence[str],
+    *,
+    as_of: datetime,
+    horizons: Sequence[int],
+    rules: ClassicRules,
+    feature_set: FeatureSet = DEFAULT,
 ) -> dict[tuple[str, int], Decision]:
     """The verdict on each (symbol, horizon) from what was known at `as_of`; nothing is written."""
     champions = registry.champions(store, symbols, as_of)
     outcomes = _outcomes(store, symbols, as_of, rules)
-    inputs = _inputs(store, symbols, as_of, rules)
+    inputs = _inputs(store, symbols, as_of, rules, feature_set)
     decisions = {}
     for symbol in symbols:
         drift = _drift(inputs[inputs["symbol"] == symbol], as_of, rules)
@@ -39,10 +45,16 @@ def judge(
 
 
 def record(
-    store: Warehouse, symbols: Sequence[str], *, as_of: datetime, horizons: Sequence[int], rules: ClassicRules
+    store: Warehouse,
+    symbols: Sequence[str],
+    *,
+    as_of: datetime,
+    horizons: Sequence[int],
+    rules: ClassicRules,
+    feature_set: FeatureSet = DEFAULT,
 ) -> Report:
     """Judge every symbol and write the decision, also where it is `no`."""
-    decisions = judge(store, symbols, as_of=as_of, horizons=horizons, rules=rules)
+    decisions = judge(store, symbols, as_of=as_of, horizons=horizons, rules=rules, feature_set=feature_set)
     results = []
     for symbol in symbols:
         rows = [
@@ -99,12 +111,14 @@ def _outcomes(store: Warehouse, symbols: Sequence[str], as_of: datetime, rules: 
     return rows[rows["correct"].notna()]
 
 
-def _inputs(store: Warehouse, symbols: Sequence[str], as_of: datetime, rules: ClassicRules) -> pd.DataFrame:
+def _inputs(
+    store: Warehouse, symbols: Sequence[str], as_of: datetime, rules: ClassicRules, feature_set: FeatureSet
+) -> pd.DataFrame:
     oldest = as_of - timedelta(hours=rules.window_hours, days=rules.reference_days)
     return store.read(
         select(features.c.symbol, features.c.timestamp, *(features.c[name] for name in DRIFT_FEATURES)).where(
             features.c.symbol.in_(symbols),
-            features.c.feature_set_hash == science.DEFAULT.hash,
+            features.c.feature_set_hash == feature_set.hash,
             features.c.timestamp >= oldest,
             features.c.timestamp <= as_of - HOUR,
             features.c.is_filled.is_(False),

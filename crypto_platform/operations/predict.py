@@ -14,9 +14,10 @@ from crypto_platform.core import serving, signals
 from crypto_platform.core.bars import TIMESTAMP_DTYPE
 from crypto_platform.core.hours import HOUR, SETTLE, newest_closed
 from crypto_platform.core.hours import as_of as usable_from
+from crypto_platform.core.novelty import NOVEL
 from crypto_platform.core.serving import ServingForm
 from crypto_platform.core.signals import CLASSIFIERS, REGRESSOR, Reason, Signal, SignalRules
-from crypto_platform.operations import registry
+from crypto_platform.operations import feature_rows, registry
 from crypto_platform.operations.registry import FallBack, Served
 from crypto_platform.operations.results import Report, SymbolResult
 from crypto_platform.storage import warehouse
@@ -43,6 +44,7 @@ def predict(
     expiry: timedelta,
     since: datetime | None = None,
     settle: timedelta = SETTLE,
+    feature_set: science.FeatureSet = science.DEFAULT,
 ) -> Report:
     """Forecast the newest closed hour of each symbol with the champion that served then.
 
@@ -63,6 +65,8 @@ def predict(
     since : datetime, optional
         Under a simulated clock only: forecast every hour from here on, each as its own tick would have.
     settle : timedelta
+    feature_set : FeatureSet
+        What the stored features are.
 
     Returns
     -------
@@ -80,7 +84,8 @@ def predict(
         raise ValueError("hours before the newest are forecast under a simulated clock only")
     newest = newest_closed(as_of, settle)
     first = min(since, newest) if since else newest - FRESH
-    inputs, past = _inputs(store, symbols, first, newest), _past_returns(store, symbols, horizons, first, newest)
+    inputs = _inputs(store, symbols, first, newest, feature_set)
+    past = _past_returns(store, symbols, horizons, first, newest, feature_set)
     served = _by_key(registry.history(store, symbols))
 
     results = []
@@ -101,6 +106,7 @@ def predict(
                 rules,
                 expiry,
                 settle,
+                feature_set,
             )
             for horizon in horizons
         ]
@@ -108,32 +114,44 @@ def predict(
     return Report(predictions.name, tuple(results))
 
 
-def _inputs(store: Warehouse, symbols: Sequence[str], first: datetime, newest: datetime) -> dict[str, pd.DataFrame]:
+def _inputs(
+    store: Warehouse, symbols: Sequence[str], first: datetime, newest: datetime, feature_set: science.FeatureSet
+) -> dict[str, pd.DataFrame]:
     """Feature rows of each symbol from `first` on."""
     frame = store.read(
         select(features)
-        .where(*_within(symbols, newest), features.c.timestamp >= first)
+        .where(*_within(symbols, newest, feature_set), features.c.timestamp >= first)
         .order_by(features.c.symbol, features.c.timestamp)
     )
+    frame = feature_rows.unpack(frame, feature_set)
     return {symbol: rows.reset_index(drop=True) for symbol, rows in frame.groupby("symbol")}
 
 
 def _past_returns(
-    store: Warehouse, symbols: Sequence[str], horizons: Sequence[int], first: datetime, newest: datetime
+    store: Warehouse,
+    symbols: Sequence[str],
+    horizons: Sequence[int],
+    first: datetime,
+    newest: datetime,
+    feature_set: science.FeatureSet,
 ) -> dict[str, pd.DataFrame]:
     """Realized returns of each symbol, from long enough before `first` to scale the expected edge there."""
     frame = store.read(
         select(features.c.symbol, features.c.timestamp, *(features.c[target_return(h)] for h in horizons))
-        .where(*_within(symbols, newest), features.c.timestamp > first - timedelta(days=EDGE_LOOKBACK_DAYS))
+        .where(
+            *_within(symbols, newest, feature_set), features.c.timestamp > first - timedelta(days=EDGE_LOOKBACK_DAYS)
+        )
         .order_by(features.c.symbol, features.c.timestamp)
     )
     return dict(iter(frame.groupby("symbol")))
 
 
-def _within(symbols: Sequence[str], newest: datetime) -> tuple[ColumnElement[bool], ...]:
+def _within(
+    symbols: Sequence[str], newest: datetime, feature_set: science.FeatureSet
+) -> tuple[ColumnElement[bool], ...]:
     return (
         features.c.symbol.in_(symbols),
-        features.c.feature_set_hash == science.DEFAULT.hash,
+        features.c.feature_set_hash == feature_set.hash,
         features.c.timestamp <= newest,
     )
 
@@ -149,7 +167,7 @@ def _nothing_to_forecast(store: Warehouse, symbol: str, newest: datetime) -> str
     """Why the newest closed hour has no forecast."""
     last = store.read(
         select(features.c.timestamp, features.c.is_filled)
-        .where(*_within([symbol], newest))
+        .where(features.c.symbol == symbol, features.c.timestamp <= newest)
         .order_by(features.c.timestamp.desc())
         .limit(1)
     )
@@ -185,6 +203,7 @@ def _forecast(
     rules: SignalRules,
     expiry: timedelta,
     settle: timedelta,
+    feature_set: science.FeatureSet,
 ) -> _Made:
     """Forecast rows of one symbol and horizon, every hour by the champion of its moment."""
     wanted = rows[~rows["is_filled"]]
@@ -200,7 +219,7 @@ def _forecast(
         if number == 0:
             parts.append(_abstain(part, NO_VERSION, Reason.NO_MODEL, None))
             continue
-        held, choice = served[number - 1], registry.choose(artifacts, served[:number])
+        held, choice = served[number - 1], registry.choose(artifacts, served[:number], feature_set)
         refused |= choice.refused
         if choice.refused:
             part = _after_its_last(store, part, held)
@@ -261,7 +280,8 @@ def _forecast_by(
         usable = rows[finite]
         forecasts = serving.predict(form, values[finite])
         expired = (usable["timestamp"] + HOUR - pd.Timestamp(usable_from(champion.train_end))) > expiry
-        parts.append(_signals(usable, forecasts, scale[finite], expired, champion.version, rules))
+        unlike = serving.novelty(form, values[finite])
+        parts.append(_signals(usable, forecasts, scale[finite], expired, unlike, champion.version, rules))
     return pd.concat(parts, ignore_index=True)
 
 
@@ -290,13 +310,14 @@ def _signals(
     forecasts: Mapping[str, np.ndarray],
     scale: pd.Series,
     expired: pd.Series,
+    unlike: np.ndarray,
     version: str,
     rules: SignalRules,
 ) -> pd.DataFrame:
     ensemble = signals.combine(np.column_stack([forecasts[name] for name in CLASSIFIERS]), forecasts[REGRESSOR])
     verdicts = [
-        signals.judge(p, agreement, m, rules, expired=bool(old))
-        for p, agreement, m, old in zip(ensemble.prob_up, ensemble.agreement, scale, expired, strict=True)
+        signals.judge(p, agreement, m, rules, expired=bool(old), novel=bool(far > NOVEL))
+        for p, agreement, m, old, far in zip(ensemble.prob_up, ensemble.agreement, scale, expired, unlike, strict=True)
     ]
     p, price = ensemble.prob_up, rows["close"].to_numpy()
     return pd.DataFrame(
@@ -315,6 +336,7 @@ def _signals(
             "reason": [v.reason.value if v.reason else None for v in verdicts],
             "ensemble_agreement": ensemble.agreement,
             "ensemble_votes": ensemble.votes,
+            "novelty": unlike,
             "expected_edge": [v.expected_edge for v in verdicts],
             "break_even_probability": [v.break_even for v in verdicts],
             **{f"prob_up_{name}": forecasts[name] for name in CLASSIFIERS},

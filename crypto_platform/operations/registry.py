@@ -111,7 +111,14 @@ def registered(store: Warehouse, version: str) -> Served:
 
 
 def promote(
-    store: Warehouse, artifacts: ArtifactStore, version: str, *, at: datetime, actor: str, reason: str
+    store: Warehouse,
+    artifacts: ArtifactStore,
+    version: str,
+    *,
+    at: datetime,
+    actor: str,
+    reason: str,
+    feature_set: features.FeatureSet = features.DEFAULT,
 ) -> tuple[str, int]:
     """Make a registered bundle the champion of its symbol and horizon, which are returned.
 
@@ -123,13 +130,21 @@ def promote(
         The bundle is refused: it would not serve.
     """
     served = registered(store, version)
-    load(artifacts, served)
+    load(artifacts, served, feature_set)
     _move(store, served.symbol, served.horizon, version, at=at, actor=actor, reason=reason)
     return served.symbol, served.horizon
 
 
 def rollback(
-    store: Warehouse, artifacts: ArtifactStore, symbol: str, horizon: int, *, at: datetime, actor: str, reason: str
+    store: Warehouse,
+    artifacts: ArtifactStore,
+    symbol: str,
+    horizon: int,
+    *,
+    at: datetime,
+    actor: str,
+    reason: str,
+    feature_set: features.FeatureSet = features.DEFAULT,
 ) -> str:
     """Make the newest sound champion before the present one serve again, and return its version.
 
@@ -146,7 +161,7 @@ def rollback(
     earlier = [s for s in past if s.version != past[-1].version]
     if not earlier:
         raise ConfigurationError(f"no other bundle ever served {symbol}, {horizon} h: there is nothing to go back to")
-    choice = choose(artifacts, earlier)
+    choice = choose(artifacts, earlier, feature_set)
     if choice.served is None:
         raise ArtifactError("; ".join(choice.refused.values()))
     _move(store, symbol, horizon, choice.served.version, at=at, actor=actor, reason=reason)
@@ -164,7 +179,7 @@ def _move(store: Warehouse, symbol: str, horizon: int, version: str, *, at: date
         point(connection, symbol, horizon, version, at=at, actor=actor, reason=reason[:REASON_LENGTH])
 
 
-def load(artifacts: ArtifactStore, served: Served) -> ServingForm:
+def load(artifacts: ArtifactStore, served: Served, feature_set: features.FeatureSet = features.DEFAULT) -> ServingForm:
     """The models of a bundle as they serve. Hashes are checked before anything else looks into a file.
 
     Raises
@@ -180,8 +195,8 @@ def load(artifacts: ArtifactStore, served: Served) -> ServingForm:
             f"bundle {served.version} is of {said.get('symbol')}, {said.get('horizon')} h, not of {served.symbol}, "
             f"{served.horizon} h; train again"
         )
-    known = {s.hash: s.features for s in (features.DEFAULT, features.WITHOUT_SENTIMENT)}
-    if known.get(said.get("feature_set_hash", "")) != tuple(said.get("features", ())):
+    # As this code computes them, a user's own among them only where it is the one of `feature_set`.
+    if said.get("feature_set_hash") != feature_set.of(said.get("features", ())).hash:
         raise ArtifactError(
             f"bundle {served.version} has feature set {said.get('feature_set')} ({said.get('feature_set_hash')}), "
             "which this version does not build; train again"
@@ -218,7 +233,9 @@ class Choice:
     refused: Mapping[str, str]
 
 
-def choose(artifacts: ArtifactStore, past: Sequence[Served]) -> Choice:
+def choose(
+    artifacts: ArtifactStore, past: Sequence[Served], feature_set: features.FeatureSet = features.DEFAULT
+) -> Choice:
     """Load the last champion of a history, or the newest before it that is sound.
 
     Parameters
@@ -232,7 +249,7 @@ def choose(artifacts: ArtifactStore, past: Sequence[Served]) -> Choice:
         if served.version in refused:
             continue
         try:
-            return Choice(served, load(artifacts, served), refused)
+            return Choice(served, load(artifacts, served, feature_set), refused)
         except ArtifactError as error:
             refused[served.version] = str(error)
     return Choice(None, None, refused)

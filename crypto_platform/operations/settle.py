@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from sqlalchemy import and_, func, select
 
-from crypto_platform.core import features as science
 from crypto_platform.core.calibration import log_losses
+from crypto_platform.core.features import DEFAULT, FeatureSet
 from crypto_platform.core.hours import HOUR
 from crypto_platform.operations import watermarks
 from crypto_platform.operations.results import Report, SymbolResult
@@ -22,7 +22,7 @@ from crypto_platform.tables.features import HORIZONS, target_direction, target_r
 GIVE_UP: Final = timedelta(days=8)  # a label still missing then lies in a gap that no source filled
 
 
-def settle(store: Warehouse, symbols: Sequence[str], *, as_of: datetime) -> Report:
+def settle(store: Warehouse, symbols: Sequence[str], *, as_of: datetime, feature_set: FeatureSet = DEFAULT) -> Report:
     """Score every forecast whose label had resolved by `as_of`.
 
     Returns
@@ -34,7 +34,7 @@ def settle(store: Warehouse, symbols: Sequence[str], *, as_of: datetime) -> Repo
     starts = {symbol: mark.watermark for symbol, mark in marks.items()}
     starts |= _first_forecasts(store, [symbol for symbol in symbols if symbol not in starts])
     results = []
-    open_rows = _unsettled(store, symbols, starts, as_of)
+    open_rows = _unsettled(store, symbols, starts, as_of, feature_set)
     by_symbol = dict(iter(open_rows.groupby("symbol")))
     for symbol in symbols:
         rows = by_symbol.get(symbol)
@@ -64,7 +64,9 @@ def _first_forecasts(store: Warehouse, symbols: Sequence[str]) -> dict[str, date
     return {row.symbol: row.first.to_pydatetime() for row in rows.itertuples()}
 
 
-def _unsettled(store: Warehouse, symbols: Sequence[str], starts: dict[str, datetime], as_of: datetime) -> pd.DataFrame:
+def _unsettled(
+    store: Warehouse, symbols: Sequence[str], starts: dict[str, datetime], as_of: datetime, feature_set: FeatureSet
+) -> pd.DataFrame:
     """Forecasts with a probability and no outcome, with the labels known by `as_of` beside them."""
     labels = [features.c[name(h)] for h in HORIZONS for name in (target_return, target_direction)]
     key = [predictions.c[name] for name in ("symbol", "horizon", "prediction_timestamp", "version")]
@@ -75,7 +77,7 @@ def _unsettled(store: Warehouse, symbols: Sequence[str], starts: dict[str, datet
             and_(
                 features.c.symbol == predictions.c.symbol,
                 features.c.timestamp == predictions.c.candle_timestamp,
-                features.c.feature_set_hash == science.DEFAULT.hash,
+                features.c.feature_set_hash == feature_set.hash,
             ),
         )
         .outerjoin(prediction_outcomes, and_(*(prediction_outcomes.c[c.name] == c for c in key)))

@@ -23,13 +23,13 @@ from crypto_platform.core.panel import from_hours, hours_since_1970
 from crypto_platform.core.signals import ENSEMBLE
 from crypto_platform.core.training_report import SHOWN_FEATURES
 from crypto_platform.errors import ArtifactError, NotTrainableError
-from crypto_platform.operations import registry
+from crypto_platform.operations import feature_rows, registry
 from crypto_platform.operations.results import Report, SymbolResult
 from crypto_platform.storage import bundles, warehouse
 from crypto_platform.storage.artifacts import ArtifactStore
 from crypto_platform.storage.warehouse import Warehouse
 from crypto_platform.tables import features, model_metrics, model_versions
-from crypto_platform.tables.features import target_direction, target_return
+from crypto_platform.tables.features import PARTS, target_direction, target_return
 
 DUE_AFTER: Final = timedelta(days=7)
 IMPORTANCE: Final = "feature_importance.json"
@@ -76,6 +76,7 @@ def train(
     workers: int = 1,
     importance_rows: int = validation.IMPORTANCE_ROWS,
     reason: str = "requested",
+    feature_set: science.FeatureSet = science.DEFAULT,
 ) -> Report:
     """Train on the newest rows whose labels had resolved by `as_of`, and make the bundle the champion.
 
@@ -97,6 +98,8 @@ def train(
         Out-of-sample rows that the importance of features is measured on; 0 does not.
     reason : str
         Kept with the change of the alias.
+    feature_set : FeatureSet
+        What the stored features are; a bundle leaves out the parts that some of its rows lack.
 
     Returns
     -------
@@ -104,10 +107,10 @@ def train(
         A symbol without enough to learn from has `status: not_trainable` and keeps what serves; that is no failure.
     """
     jobs = [
-        (symbol, horizon, rows, parameters, train_days, importance_rows)
+        (symbol, horizon, rows, feature_set, parameters, train_days, importance_rows)
         for symbol in symbols
         for horizon in horizons
-        for rows in [_rows(store, symbol, horizon, as_of, train_days)]
+        for rows in [_rows(store, symbol, horizon, as_of, train_days, feature_set)]
     ]
     results: dict[str, list[SymbolResult]] = {symbol: [] for symbol in symbols}
     for trained in _run(jobs, workers):
@@ -115,15 +118,22 @@ def train(
     return Report(model_versions.name, tuple(_merge(symbol, results[symbol]) for symbol in symbols))
 
 
-def _rows(store: Warehouse, symbol: str, horizon: int, as_of: datetime, train_days: int) -> pd.DataFrame:
+def _rows(
+    store: Warehouse,
+    symbol: str,
+    horizon: int,
+    as_of: datetime,
+    train_days: int,
+    feature_set: science.FeatureSet = science.DEFAULT,
+) -> pd.DataFrame:
     # as_of(t) + horizon <= as_of, so the label had resolved.
     newest = as_of - HOUR - horizon * HOUR
     names = [target_return(horizon), target_direction(horizon)]
-    return store.read(
-        select(features.c.timestamp, *(features.c[n] for n in (*names, *science.DEFAULT.features)))
+    rows = store.read(
+        select(features.c.timestamp, *(features.c[n] for n in names), *feature_rows.columns(feature_set))
         .where(
             features.c.symbol == symbol,
-            features.c.feature_set_hash == science.DEFAULT.hash,
+            features.c.feature_set_hash == feature_set.hash,
             features.c.timestamp <= newest,
             features.c.timestamp > newest - timedelta(days=train_days),
             features.c.is_filled.is_(False),
@@ -132,6 +142,7 @@ def _rows(store: Warehouse, symbol: str, horizon: int, as_of: datetime, train_da
         )
         .order_by(features.c.timestamp)
     )
+    return feature_rows.unpack(rows, feature_set)
 
 
 def _run(jobs: Sequence[tuple[Any, ...]], workers: int) -> Iterable[Trained]:
@@ -148,12 +159,13 @@ def _train_one(
     symbol: str,
     horizon: int,
     frame: pd.DataFrame,
+    stored: science.FeatureSet,
     parameters: ModelParameters,
     train_days: int,
     importance_rows: int,
 ) -> Trained:
     """The CPU part, in a process of its own: validate the recipe, then refit it on the newest window."""
-    feature_set = _available(frame)
+    feature_set = _available(frame, stored)
     rows = training_set(frame, feature_set, horizon)
     plan = splits.plan_for(min(len(rows), 24 * train_days))
     nothing = Trained(symbol, horizon, feature_set, {}, [], (0, 0), len(rows), "")
@@ -216,11 +228,17 @@ def _importance(validated: validation.WalkForward, names: Sequence[str]) -> byte
     return json.dumps(said, indent=1).encode()
 
 
-def _available(frame: pd.DataFrame) -> science.FeatureSet:
-    """The default set, or the one without sentiment where any row lacks it: nothing is imputed."""
-    warm = frame[list(science.WITHOUT_SENTIMENT.features)].notna().all(axis=1)
-    sentiment = frame.loc[warm, list(science.SENTIMENT_FEATURES)]
-    return science.DEFAULT if len(sentiment) and sentiment.notna().all(axis=None) else science.WITHOUT_SENTIMENT
+def _available(frame: pd.DataFrame, stored: science.FeatureSet) -> science.FeatureSet:
+    """The stored set without the parts that any row lacks: nothing is imputed."""
+    parts = [part for part in PARTS if stored.has(part)]
+    optional = {name for part in parts if part != science.CANDLES for name in PARTS[part]}
+    warm = frame[[name for name in stored.features if name not in optional]].notna().all(axis=1)
+
+    def is_lacking(part: str) -> bool:
+        held = frame.loc[warm, list(PARTS[part])]
+        return not len(held) or bool(held.isna().any(axis=None))
+
+    return stored.without([part for part in parts if part != science.CANDLES and is_lacking(part)])
 
 
 def training_set(frame: pd.DataFrame, feature_set: science.FeatureSet, horizon: int) -> TrainingSet:

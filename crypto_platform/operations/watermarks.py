@@ -6,10 +6,11 @@ from datetime import datetime
 from typing import Any
 
 import pandas as pd
-from sqlalchemy import Connection, Select, case, literal, select, update
+from sqlalchemy import Connection, Select, case, literal, or_, select, tuple_, update
 
 from crypto_platform.storage import warehouse
 from crypto_platform.storage.warehouse import Warehouse
+from crypto_platform.symbols import ALL
 from crypto_platform.tables import watermarks
 
 
@@ -29,6 +30,8 @@ class Mark:
     revision : int
         How often what the step reads has changed: one that is not what it was before the work says that the work may
         be of old rows.
+    follows : str or None
+        Another symbol whose candles the step reads for this one.
     """
 
     watermark: datetime
@@ -36,6 +39,7 @@ class Mark:
     since: datetime | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
     revision: int = 0
+    follows: str | None = None
 
 
 def read_marks(store: Warehouse, dataset: str, symbols: Sequence[str]) -> dict[str, Mark]:
@@ -65,14 +69,17 @@ def _marks(rows: pd.DataFrame) -> dict[str, Mark]:
             None if pd.isna(row.since) else row.since.to_pydatetime(),
             row.details or {},
             row.revision,
+            row.follows,
         )
         for row in rows.itertuples()
     }
 
 
-def begin_marks(connection: Connection, dataset: str, at: Mapping[str, datetime]) -> None:
-    """Set the marks of symbols that have none yet."""
-    rows = [{"dataset": dataset, "symbol": symbol, "watermark": moment} for symbol, moment in at.items()]
+def begin_marks(connection: Connection, dataset: str, at: Mapping[str, datetime], follows: str | None = None) -> None:
+    """Set the marks of symbols that have none yet; `follows` names a symbol whose changes take them back, too."""
+    rows = [
+        {"dataset": dataset, "symbol": symbol, "watermark": moment, "follows": follows} for symbol, moment in at.items()
+    ]
     warehouse.insert_missing(connection, watermarks, warehouse.records(rows))
 
 
@@ -87,6 +94,7 @@ def write_mark(connection: Connection, dataset: str, symbol: str, mark: Mark) ->
             "since": pd.to_datetime([mark.since], utc=True),
             "details": [dict(mark.details) or None],
             "revision": [mark.revision],
+            "follows": [mark.follows],
         }
     )
     warehouse.upsert(connection, watermarks, frame)
@@ -95,12 +103,21 @@ def write_mark(connection: Connection, dataset: str, symbol: str, mark: Mark) ->
 def lower_marks(connection: Connection, prefix: str, symbol: str, to: datetime) -> None:
     """Take back the marks of all datasets that begin with `prefix`: what they cover from `to` on must be redone.
 
-    Marks that do not reach that far learn of the change, too: whoever is at work beyond them has read what it replaces.
+    Those of a symbol, and of symbols that follow it; of all where it is `ALL`. Marks that do not reach that far learn
+    of the change, too: whoever is at work beyond them has read what it replaces.
     """
     c = watermarks.c
+    of_symbol = (or_(c.symbol == symbol, c.follows == symbol),) if symbol != ALL else ()
+    # Locked in one order, so that two that take back many do not wait for one another.
+    wanted = (
+        select(c.dataset, c.symbol)
+        .where(c.dataset.startswith(prefix, autoescape=True), *of_symbol)
+        .order_by(c.dataset, c.symbol)
+        .with_for_update()
+    )
     connection.execute(
         update(watermarks)
-        .where(c.dataset.startswith(prefix, autoescape=True), c.symbol == symbol)
+        .where(tuple_(c.dataset, c.symbol).in_(wanted))
         .values(
             watermark=case((c.watermark > to, literal(to, c.watermark.type)), else_=c.watermark),
             revision=c.revision + 1,

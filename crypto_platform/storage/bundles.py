@@ -54,7 +54,8 @@ def to_files(fitted: Fitted, inputs: NDArray[np.float64]) -> dict[str, bytes]:
     import skops.io  # noqa: PLC0415
 
     files = {f"models/{name}.skops": canonical(skops.io.dumps(fitted.models[name])) for name in MODELS}
-    files[SERVING] = npz.write(serving.flatten(fitted.models))
+    arrays = serving.flatten(fitted.models)
+    files[SERVING] = npz.write({**arrays, **serving.reference(arrays, inputs)})
     scaling = {name: {"feature_names": list(fitted.feature_names), **values} for name, values in fitted.scaling.items()}
     files[SCALING] = json.dumps(scaling, indent=1, sort_keys=True).encode()
 
@@ -131,7 +132,8 @@ def prove(bundle: Bundle) -> None:
 def _serving_form(
     content: bytes, feature_names: Sequence[str], horizon: int, calibrators: Mapping[str, NDArray[np.float64]]
 ) -> ServingForm:
-    arrays = npz.read(content, serving.LAYOUT, {serving.N_FEATURES: len(feature_names)})
+    layout = {**serving.LAYOUT, **serving.REFERENCE_LAYOUT}
+    arrays = npz.read(content, layout, {serving.N_FEATURES: len(feature_names)})
     return serving.from_arrays(arrays, feature_names, horizon, calibrators)
 
 

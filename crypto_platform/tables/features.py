@@ -54,6 +54,22 @@ FEATURE_COLUMNS: Final[dict[str, str]] = {
     "fng_chg_1d": "Change of fng over 24 hours",
     "fng_chg_7d": "Change of fng over 168 hours",
     "gap_fill_24": "Share of filled hours among the last 24",
+    "turnover_24h": "ln(traded value of 24 hours / market capitalization), as known then",
+    "btc_ret_1": "ret_1 of BTC; NULL for BTC itself",
+    "btc_ret_24": "ret_24 of BTC; NULL for BTC itself",
+    "ret_24_minus_btc": "ret_24 - ret_24 of BTC; NULL for BTC itself",
+    "btc_corr_72": "Correlation of hourly log returns with those of BTC over 72; NULL for BTC itself",
+}
+
+_OPTIONAL: Final[dict[str, tuple[str, ...]]] = {
+    "sentiment": ("fng", "fng_chg_1d", "fng_chg_7d"),
+    "snapshots": ("turnover_24h",),
+    "btc": ("btc_ret_1", "btc_ret_24", "ret_24_minus_btc", "btc_corr_72"),
+}
+# What a feature set is made of, in the order of a model's inputs.
+PARTS: Final[dict[str, tuple[str, ...]]] = {
+    "candles": tuple(name for name in FEATURE_COLUMNS if not any(name in part for part in _OPTIONAL.values())),
+    **_OPTIONAL,
 }
 
 

@@ -96,6 +96,7 @@ predictions = Table(
     probability("prob_up_random_forest", "Up-probability of the random forest"),
     probability("prob_up_gradient_boosting", "Up-probability of the gradient boosting"),
     number("return_ridge_regression", "fraction", "Simple return forecast by the ridge regression"),
+    number("novelty", "ratio", "Distance from the training rows in units of theirs; above 1.5 novel", check=">= 0"),
     document("missing_features", "Features without a value, where that is the reason"),
     comment="One row per symbol, horizon, hour and bundle; never overwritten. Without a bundle, version = `none`.",
     info={"grain": "symbol, horizon, hour, bundle"},

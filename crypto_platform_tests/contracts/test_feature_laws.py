@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,15 +11,15 @@ import pytest
 from crypto_platform.core.features import (
     DEFAULT,
     LOOKBACK_ROWS,
-    REGISTRY,
-    SENTIMENT_FEATURES,
     WARM_UP_ROWS,
     WITHOUT_SENTIMENT,
-    Inputs,
     compute,
+    feature_set,
 )
+from crypto_platform.core.formulas import REGISTRY, Inputs
+from crypto_platform.core.joins import REFERENCE, REFERENCE_1, REFERENCE_24, SENTIMENT, TURNOVER
 from crypto_platform.core.panel import build_panel
-from crypto_platform.tables.features import FEATURE_COLUMNS, HORIZONS, target_direction, target_return
+from crypto_platform.tables.features import FEATURE_COLUMNS, HORIZONS, PARTS, target_direction, target_return
 
 TOLERANCE = 1e-9
 KEYS = ["symbol", "timestamp"]
@@ -167,13 +168,13 @@ def test_a_segment_knows_nothing_of_its_neighbors(dirty_candles: pd.DataFrame, d
         assert_same(own(whole), compute(own(dirty_candles), daily_sentiment), [*DEFAULT.features, *STATE, *LABELS])
 
 
-@pytest.mark.parametrize("name", [n for n, f in REGISTRY.items() if not f.recursive and n not in SENTIMENT_FEATURES])
+@pytest.mark.parametrize("name", [n for n, f in REGISTRY.items() if not f.recursive and n not in PARTS["sentiment"]])
 def test_a_feature_that_claims_a_finite_memory_has_it(walk: Callable[..., pd.DataFrame], name: str) -> None:
     panel = build_panel(walk("BTC", 400, seed=6))
     feature, cut = REGISTRY[name], 150
-    nothing = np.full(panel.shape, np.nan)
-    whole = feature.formula(Inputs(panel, nothing))
-    part = feature.formula(Inputs(panel.since(cut), nothing[:, cut:]))
+    rng = np.random.default_rng(6)
+    inputs = Inputs(panel, {name: rng.normal(size=panel.shape) for name in (TURNOVER, REFERENCE_1, REFERENCE_24)})
+    whole, part = feature.formula(inputs), feature.formula(inputs.since(cut))
     np.testing.assert_array_equal(whole[:, cut + feature.first_row :], part[:, feature.first_row :])
 
 
@@ -188,7 +189,7 @@ def test_panels_are_left_as_they_were(dirty_candles: pd.DataFrame) -> None:
     panel = build_panel(dirty_candles)
     for values in (panel.open, panel.high, panel.low, panel.close, panel.volume, panel.is_filled):
         values.setflags(write=False)
-    inputs = Inputs(panel, np.full(panel.shape, 0.5))
+    inputs = Inputs(panel, {SENTIMENT: np.full(panel.shape, 0.5)})
     for feature in REGISTRY.values():
         assert feature.formula(inputs).shape == panel.shape
 
@@ -225,5 +226,78 @@ def test_bounded_features_stay_in_their_bounds(dirty_candles: pd.DataFrame, dail
 
 def test_every_feature_is_a_column_of_the_table_and_the_sets_are_what_they_say() -> None:
     assert set(REGISTRY) == set(FEATURE_COLUMNS)
-    assert set(DEFAULT.features) - set(WITHOUT_SENTIMENT.features) == set(SENTIMENT_FEATURES)
+    assert [name for part in PARTS.values() for name in part] == list(REGISTRY)
+    assert set(DEFAULT.features) - set(WITHOUT_SENTIMENT.features) == set(PARTS["sentiment"])
     assert DEFAULT.hash != WITHOUT_SENTIMENT.hash
+
+
+ALL_PARTS = feature_set(list(PARTS))
+
+
+@pytest.fixture
+def snapshots(dirty_candles: pd.DataFrame) -> pd.DataFrame:
+    """One a symbol and hour, some late, some without a market capitalization, and a hole of five hours."""
+    rng = np.random.default_rng(8)
+    frame = dirty_candles[["symbol", "timestamp"]].copy()
+    frame["timestamp"] += pd.to_timedelta(rng.integers(0, 60, len(frame)), unit="min")
+    frame["known_at"] = frame["timestamp"] + pd.to_timedelta(rng.choice([2, 20, 150], len(frame)), unit="min")
+    frame["total_volume"] = np.exp(rng.normal(18, 1, len(frame)))
+    frame["market_cap"] = np.where(rng.random(len(frame)) < 0.05, np.nan, 1e10)
+    return frame.drop(index=range(700, 705)).sample(frac=1, random_state=1)
+
+
+def _all_parts(candles: pd.DataFrame, sentiment: pd.DataFrame, snapshots: pd.DataFrame, **more: Any) -> pd.DataFrame:
+    reference = candles[candles["symbol"] == REFERENCE]
+    return compute(candles, sentiment, ALL_PARTS, snapshots=snapshots, reference=reference, **more)
+
+
+def test_the_optional_parts_know_nothing_later_either(
+    dirty_candles: pd.DataFrame, daily_sentiment: pd.DataFrame, snapshots: pd.DataFrame
+) -> None:
+    whole = _all_parts(dirty_candles, daily_sentiment, snapshots)
+    optional = [*PARTS["snapshots"], *PARTS["btc"]]
+    assert (whole[whole["symbol"] == "ETH"][optional].notna().sum() > 300).all()
+    hours = whole.loc[whole["segment_hours"] == WARM_UP_ROWS, "timestamp"].drop_duplicates()
+    for moment in pd.DatetimeIndex(np.random.default_rng(9).choice(hours, 12, replace=False)):
+        past = dirty_candles[dirty_candles["timestamp"] <= moment]
+        newest = past.groupby("symbol")["timestamp"].max()
+        known = snapshots[snapshots["known_at"] <= moment + HOUR]
+        for trial in (past, scrambled(dirty_candles, moment, 9)):
+            seen = _all_parts(trial, daily_sentiment, known)
+            seen = seen[seen["timestamp"] <= seen["symbol"].map(newest)]
+            assert_same(whole.merge(seen[KEYS]), seen, [*optional, "is_valid"])
+
+
+def test_the_optional_parts_restart_from_the_lookback(
+    dirty_candles: pd.DataFrame, daily_sentiment: pd.DataFrame, snapshots: pd.DataFrame
+) -> None:
+    whole = _all_parts(dirty_candles, daily_sentiment, snapshots)
+    start = dirty_candles["timestamp"].min() + 600 * HOUR
+    emit_from = start + LOOKBACK_ROWS * HOUR
+    recent = dirty_candles[dirty_candles["timestamp"] >= start]
+    rows = _all_parts(
+        recent, daily_sentiment, snapshots, emit_from=dict.fromkeys(("BTC", "ETH"), emit_from.to_pydatetime())
+    )
+    btc = (whole["timestamp"] >= emit_from) & (whole["symbol"] == "BTC")
+    assert_same(whole[btc], rows[rows["symbol"] == "BTC"], [*ALL_PARTS.features, "is_valid"])
+
+
+def test_the_group_of_the_reference_has_no_unit_and_is_missing_where_the_reference_is(
+    dirty_candles: pd.DataFrame, daily_sentiment: pd.DataFrame, snapshots: pd.DataFrame
+) -> None:
+    whole = _all_parts(dirty_candles, daily_sentiment, snapshots)
+    scaled = dirty_candles.assign(**{name: dirty_candles[name] * 3.7e-6 for name in PRICES})
+    assert_same(whole, _all_parts(scaled, daily_sentiment, snapshots), [*ALL_PARTS.features, "is_valid"])
+    group = list(PARTS["btc"])
+    assert whole.loc[whole["symbol"] == REFERENCE, group].isna().all(axis=None)
+    assert whole.loc[whole["symbol"] == REFERENCE, "is_valid"].any()
+    gone = dirty_candles["timestamp"].iloc[0] + 1000 * HOUR
+    holes = (dirty_candles["symbol"] == REFERENCE) & dirty_candles["timestamp"].between(gone, gone + 4 * HOUR)
+    rows = _all_parts(dirty_candles[~holes], daily_sentiment, snapshots).query("symbol == 'ETH'")
+    rows = rows.set_index("timestamp")
+    assert rows.loc[gone : gone + 5 * HOUR, "btc_ret_1"].isna().all()  # the first hour after the hole has no return
+    assert np.isfinite(rows.loc[gone + 6 * HOUR, "btc_ret_1"])
+    assert rows.loc[gone : gone + 28 * HOUR, "btc_ret_24"].isna().all()
+    assert rows.loc[gone : gone + 76 * HOUR, "btc_corr_72"].isna().all()
+    assert np.isfinite(rows.loc[gone + 77 * HOUR, "btc_corr_72"])
+    assert not rows.loc[gone : gone + 76 * HOUR, "is_valid"].any()

@@ -60,8 +60,11 @@ def skewness(x: Floats, n: int) -> Floats:
 
 def autocorrelation(x: Floats, n: int) -> Floats:
     """Correlation of the last n values with their predecessors; NaN where either does not vary."""
-    before = lag(x, 1)
-    spread = deviation(x, n)
+    return correlation(x, lag(x, 1), n)
+
+
+def correlation(x: Floats, y: Floats, n: int) -> Floats:
+    """Pearson's correlation of the last n values of both; NaN where either does not vary or is missing."""
     # cov(x, y) = (var(x + y) - var(x - y)) / 4 needs no difference of large sums
-    covariance = (variance(x + before, n) - variance(x - before, n)) / 4
-    return np.clip(divide(covariance, spread * deviation(before, n)), -1.0, 1.0)
+    covariance = (variance(x + y, n) - variance(x - y, n)) / 4
+    return np.clip(divide(covariance, deviation(x, n) * deviation(y, n)), -1.0, 1.0)

@@ -76,6 +76,7 @@ def build(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
             as_of=platform.as_of(context.run.tags),
             horizons=platform.settings.horizons,
             rules=platform.rules,
+            feature_set=platform.settings.feature_set,
         )
         yield from catalog.publish(context, platform, done)
 

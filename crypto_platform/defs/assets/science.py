@@ -56,6 +56,7 @@ def build(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
             context.partition_keys,
             as_of=platform.as_of(context.run.tags),
             settle=platform.settings.settle,
+            feature_set=platform.settings.feature_set,
         )
         yield from catalog.publish(context, platform, report)
 
@@ -86,6 +87,7 @@ def build(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
             parameters=platform.parameters,
             workers=settings.workers,
             reason=config.reason,
+            feature_set=settings.feature_set,
         )
         _prune(context, platform, as_of)
         yield from _publish_training(context, platform, report, symbols)
@@ -112,6 +114,7 @@ def build(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
             expiry=timedelta(days=settings.expiry_days),
             since=datetime.fromisoformat(config.since) if config.since else None,
             settle=settings.settle,
+            feature_set=settings.feature_set,
         )
         yield from catalog.publish(context, platform, report)
 
@@ -123,7 +126,12 @@ def build(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
         name=prediction_outcomes.name,
     )
     def outcomes(context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform]) -> Iterator[Any]:
-        report = settle.settle(platform.store, context.partition_keys, as_of=platform.as_of(context.run.tags))
+        report = settle.settle(
+            platform.store,
+            context.partition_keys,
+            as_of=platform.as_of(context.run.tags),
+            feature_set=platform.settings.feature_set,
+        )
         yield from catalog.publish(context, platform, report)
 
     return [feature_rows, trained_models, forecasts, outcomes]

@@ -8,6 +8,7 @@ from typing import Any, Final
 import pandas as pd
 from sqlalchemy import Column, Select, String, Table, column, func, select, values
 
+from crypto_platform.core.features import DEFAULT, FeatureSet
 from crypto_platform.storage.warehouse import Warehouse
 from crypto_platform.symbols import Symbol, ended
 
@@ -18,10 +19,11 @@ SHOWN: Final = 3  # things named of a symbol; the rest are counted
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What a check is evaluated for: the symbols of a run, and the moment it stands for."""
+    """What a check is evaluated for: the symbols of a run, the moment it stands for, and the features in use."""
 
     symbols: tuple[Symbol, ...]
     as_of: datetime
+    feature_set: FeatureSet = DEFAULT
 
     @property
     def names(self) -> list[str]:

@@ -4,7 +4,6 @@ from typing import Final
 
 from sqlalchemy import and_, func, select
 
-from crypto_platform.core import features as science
 from crypto_platform.core.hours import HOUR
 from crypto_platform.core.signals import Reason
 from crypto_platform.operations.checks.base import DAY, RECENT, Failing, Scope, check, last, newest, older_than, words
@@ -32,7 +31,7 @@ def features_follow_candles(store: Warehouse, scope: Scope) -> Failing:
     """By the newest of each."""
     closed = ohlcv_data.c.timestamp <= scope.as_of - HOUR
     candles = store.read(newest(ohlcv_data.c.timestamp, scope, closed)).dropna()
-    built = store.read(newest(features.c.timestamp, scope, features.c.feature_set_hash == science.DEFAULT.hash))
+    built = store.read(newest(features.c.timestamp, scope, features.c.feature_set_hash == scope.feature_set.hash))
     rows = candles.merge(built, on="symbol", suffixes=("", "_built"))
     behind = rows["newest_built"].isna() | (rows["newest_built"] < rows["newest"])
     return dict.fromkeys(rows["symbol"][behind], "it has no feature row for its newest candle")
@@ -106,7 +105,7 @@ def outcomes_are_settled(store: Warehouse, scope: Scope) -> Failing:
             and_(
                 features.c.symbol == predictions.c.symbol,
                 features.c.timestamp == predictions.c.candle_timestamp,
-                features.c.feature_set_hash == science.DEFAULT.hash,
+                features.c.feature_set_hash == scope.feature_set.hash,
             ),
         )
         .outerjoin(prediction_outcomes, and_(*(prediction_outcomes.c[n] == predictions.c[n] for n in key)))

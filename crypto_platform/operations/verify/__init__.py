@@ -9,6 +9,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
+from crypto_platform.core.features import DEFAULT, FeatureSet
 from crypto_platform.operations.verify import declared, market, science
 from crypto_platform.operations.verify.findings import Breach, Finding, RowRule, Rule, ask
 from crypto_platform.storage.artifacts import ArtifactStore
@@ -48,6 +49,7 @@ def verify(
     *,
     as_of: datetime,
     is_vendor: Callable[[str], bool] | None = None,
+    feature_set: FeatureSet = DEFAULT,
     deep: bool = False,
 ) -> Verdict:
     """Look at every rule of a store.
@@ -61,6 +63,8 @@ def verify(
         The present; nothing in the store may be of later.
     is_vendor : callable, optional
         Whether a name is a known vendor's; not asked where None.
+    feature_set : FeatureSet
+        What the store's features are compared with.
     deep : bool
         Compute all features again instead of the newest `science.SAMPLE` of each symbol.
     """
@@ -83,7 +87,7 @@ def verify(
         findings += science.bundles(connection, artifacts)
         candles = {ohlcv_data.name, ohlcv_gaps.name}
         unsound = frozenset(f.symbol for f in findings if f.table in candles and f.symbol is not None)
-        findings += science.follow_from_candles(connection, as_of, unsound, deep=deep)
+        findings += science.follow_from_candles(connection, as_of, unsound, feature_set, deep=deep)
     return Verdict(tuple(findings), len(Rule), rows)
 
 

@@ -10,10 +10,10 @@ import pandas as pd
 from numpy.typing import NDArray
 from sqlalchemy import Connection, Select, and_, func, or_, select
 
-from crypto_platform.core import features as science
+from crypto_platform.core.features import FeatureSet
 from crypto_platform.core.hours import HOUR
 from crypto_platform.errors import ArtifactError, InvalidBarsError
-from crypto_platform.operations import build
+from crypto_platform.operations import build, feature_rows
 from crypto_platform.operations.series import FEATURES_MARK
 from crypto_platform.operations.verify.findings import Breach, Finding, RowRule, Rule, listed, words
 from crypto_platform.operations.verify.moments import Later
@@ -35,7 +35,7 @@ TOLERANCE: Final = 1e-9  # relative and absolute: what a longer lookback may cha
 WALK_FORWARD: Final = "walk_forward"  # forecasts of the past, made afterwards on purpose
 
 _LABELS: Final = {name(h): h for h in HORIZONS for name in (target_return, target_direction)}
-_COMPARED: Final = ["close", "is_filled", "is_valid", "segment_hours", *science.DEFAULT.features, *_LABELS]
+_STATE: Final = ("close", "is_filled", "is_valid", "segment_hours")
 _FORECAST_KEY: Final = ("symbol", "horizon", "prediction_timestamp", "version")
 
 KEEP_OUT: Final = "take the row out: it must not be scored or served"
@@ -119,9 +119,9 @@ def bundles(connection: Connection, artifacts: ArtifactStore) -> Iterator[Findin
 
 
 def follow_from_candles(
-    connection: Connection, as_of: datetime, unsound: frozenset[str], *, deep: bool
+    connection: Connection, as_of: datetime, unsound: frozenset[str], feature_set: FeatureSet, *, deep: bool
 ) -> Iterator[Finding]:
-    """Features and labels of the default set, computed again: the newest hours of each symbol, or all.
+    """Features of a set and labels, computed again: the newest hours of each symbol, or all.
 
     A symbol whose candles are not sound is passed over, and so are rows that wait to be built again.
     """
@@ -131,22 +131,27 @@ def follow_from_candles(
         connection,
         select(mark.symbol, mark.watermark, first.c.first)
         .join(first, first.c.symbol == mark.symbol)
-        .where(mark.dataset == FEATURES_MARK + science.DEFAULT.hash, mark.watermark > first.c.first),
+        .where(mark.dataset == FEATURES_MARK + feature_set.hash, mark.watermark > first.c.first),
     )
     until = {row.symbol: row.watermark.to_pydatetime() for row in marks.itertuples() if row.symbol not in unsound}
     begin = {row.symbol: row.first.to_pydatetime() for row in marks.itertuples()}
     plan = {symbol: begin[symbol] if deep else max(begin[symbol], end - SAMPLE) for symbol, end in until.items()}
     parts = [{symbol: start} for symbol, start in plan.items()] if deep else build.chunks(plan, as_of)
     for part in parts:
-        yield from _compare(connection, part, until, as_of)
+        yield from _compare(connection, part, until, as_of, feature_set)
 
 
 def _compare(
-    connection: Connection, plan: Mapping[str, datetime], until: Mapping[str, datetime], as_of: datetime
+    connection: Connection,
+    plan: Mapping[str, datetime],
+    until: Mapping[str, datetime],
+    as_of: datetime,
+    feature_set: FeatureSet,
 ) -> Iterator[Finding]:
-    held = read(connection, _held(plan, until))
+    held = feature_rows.unpack(read(connection, _held(plan, until, feature_set)), feature_set)
+    compared = [*_STATE, *feature_set.features, *_LABELS]
     try:
-        computed = build.compute_rows(partial(read, connection), plan, as_of, as_of, science.DEFAULT)
+        computed = build.compute_rows(partial(read, connection), plan, as_of, as_of, feature_set)
     except InvalidBarsError as error:  # of a symbol beyond those that findings name
         yield Finding(Rule.FEATURES, ohlcv_data.name, None, str(error), "mend the candles first")
         return
@@ -154,49 +159,49 @@ def _compare(
         computed = held.iloc[:0]
     for symbol, start in plan.items():
         end = until[symbol]
-        ours, theirs = _rows_of(held, symbol, start, end), _rows_of(computed, symbol, start, end)
+        ours, theirs = (_rows_of(frame, symbol, start, end)[compared] for frame in (held, computed))
         hours = theirs.index.symmetric_difference(ours.index)
         what = "an hour's row is missing, or is of no hour there is"
         if hours.empty:
             differs = _differs(ours, theirs, end)
             hours = theirs.index[differs.any(axis=1)]
-            names = [name for name, wrong in zip(_COMPARED, differs.T, strict=True) if wrong.any()]
+            names = [name for name, wrong in zip(compared, differs.T, strict=True) if wrong.any()]
             what = f"not what the candles give: {', '.join(names[:5])}{', …' * (len(names) > 5)}"
         if len(hours):
             message = f"{what} ({listed(len(hours), words(pd.Series(hours)))})"
-            yield Finding(Rule.FEATURES, features.name, symbol, message, _rebuild(symbol, hours.min()))
+            yield Finding(Rule.FEATURES, features.name, symbol, message, _rebuild(symbol, hours.min(), feature_set))
 
 
-def _held(plan: Mapping[str, datetime], until: Mapping[str, datetime]) -> Select[Any]:
+def _held(plan: Mapping[str, datetime], until: Mapping[str, datetime], feature_set: FeatureSet) -> Select[Any]:
     """Stored rows of each symbol from its hour of the plan up to its watermark."""
     spans: dict[tuple[datetime, datetime], list[str]] = {}
     for symbol, start in plan.items():
         spans.setdefault((start, until[symbol]), []).append(symbol)
     f = features.c
     wanted = (and_(f.symbol.in_(s), f.timestamp >= start, f.timestamp < end) for (start, end), s in spans.items())
-    return select(f.symbol, f.timestamp, *(f[name] for name in _COMPARED)).where(
-        f.feature_set_hash == science.DEFAULT.hash, or_(*wanted)
-    )
+    return select(
+        f.symbol, f.timestamp, *(f[name] for name in (*_STATE, *_LABELS)), *feature_rows.columns(feature_set)
+    ).where(f.feature_set_hash == feature_set.hash, or_(*wanted))
 
 
 def _rows_of(frame: pd.DataFrame, symbol: str, start: datetime, end: datetime) -> pd.DataFrame:
     mine = frame[(frame["symbol"] == symbol) & (frame["timestamp"] >= start) & (frame["timestamp"] < end)]
-    return mine.drop_duplicates("timestamp").set_index("timestamp")[_COMPARED].sort_index()
+    return mine.drop_duplicates("timestamp").set_index("timestamp").sort_index()
 
 
 def _differs(ours: pd.DataFrame, theirs: pd.DataFrame, end: datetime) -> NDArray[np.bool_]:
     """Cells that differ; a label that may still change is only wrong where there is nothing it could come from."""
     a, b = ours.to_numpy(float), theirs.to_numpy(float)
     differs: NDArray[np.bool_] = ~np.isclose(a, b, rtol=TOLERANCE, atol=TOLERANCE, equal_nan=True)
-    for column, name in enumerate(_COMPARED):
+    for column, name in enumerate(theirs.columns):
         if name in _LABELS:
             waits = theirs.index + _LABELS[name] * HOUR >= end
             differs[waits, column] = (~np.isnan(a) & np.isnan(b))[waits, column]
     return differs
 
 
-def _rebuild(symbol: str, hour: pd.Timestamp) -> str:
+def _rebuild(symbol: str, hour: pd.Timestamp, feature_set: FeatureSet) -> str:
     return (
-        f"set the watermark of {FEATURES_MARK}{science.DEFAULT.hash} for {symbol} to {hour:%Y-%m-%d %H:%M}, "
+        f"set the watermark of {FEATURES_MARK}{feature_set.hash} for {symbol} to {hour:%Y-%m-%d %H:%M}, "
         "then run `crypto-platform tick`"
     )

@@ -10,15 +10,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from crypto_platform.core.hours import HOUR
+from crypto_platform.core.novelty import NOVEL
 from crypto_platform.core.retraining import ClassicRules
 from crypto_platform.core.signals import CLASSIFIERS, SignalRules
 from crypto_platform.operations import compare, decide, registry, train, training_report
 from crypto_platform.storage.warehouse import Warehouse
 from crypto_platform.tables import (
     ab_test_results,
+    features,
     model_aliases,
     model_metrics,
     model_versions,
@@ -300,6 +302,20 @@ def test_an_expired_model_scores_but_signals_nothing(served: Any, moment: Moment
     assert "model_expired" in set(rows.loc[old, "reason"])
     assert "model_expired" not in set(rows.loc[~old, "reason"])
     assert {"BUY", "SELL"} & set(rows.loc[~old, "signal"])
+
+
+def test_an_hour_unlike_all_that_was_learned_scores_but_signals_nothing(served: Any, moment: Moment) -> None:
+    everything = SignalRules(buy=0.5000001, sell=0.4999999, agreement=0.0, fee_bps=0, slippage_bps=0)
+    newest = served.features().query("symbol == 'BTC'")["timestamp"].max()
+    with served.store.begin() as connection:
+        strange = update(features).where(features.c.symbol == "BTC", features.c.timestamp == newest)
+        connection.execute(strange.values(rsi_14=40.0, vol_7=3.0))
+    served.predict(moment(NOW), created_at=moment(NOW), rules=everything)
+    rows = forecasts(served.store).query("symbol == 'BTC' and horizon == 1").set_index("candle_timestamp")
+    assert rows["novelty"].notna().all()
+    assert rows.loc[newest, "novelty"] > NOVEL
+    assert 0 < rows.loc[newest, "prob_up"] < 1
+    assert rows.loc[newest, ["signal", "reason"]].tolist() == ["HOLD", "novel"]
 
 
 def test_a_refused_bundle_is_one_symbols_error(served: Any, moment: Moment) -> None:

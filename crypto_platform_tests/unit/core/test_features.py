@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from crypto_platform.core.features import DEFAULT, REGISTRY, WITHOUT_SENTIMENT, FeatureSet, Inputs, compute
+from crypto_platform.core.features import DEFAULT, WITHOUT_SENTIMENT, FeatureSet, compute
+from crypto_platform.core.formulas import REGISTRY, Inputs
 from crypto_platform.core.panel import build_panel
 
 HOUR = pd.Timedelta(hours=1)
@@ -15,7 +16,7 @@ HOUR = pd.Timedelta(hours=1)
 def values(frame: pd.DataFrame, name: str) -> np.ndarray:
     """One feature of the only segment of a frame, warm-up included."""
     panel = build_panel(frame)
-    return REGISTRY[name].formula(Inputs(panel, np.full(panel.shape, np.nan)))[0]
+    return REGISTRY[name].formula(Inputs(panel))[0]
 
 
 @pytest.fixture

@@ -33,7 +33,8 @@ def pair(seed: int) -> tuple[Fitted, ServingForm]:
     rows = TrainingSet(np.arange(500), inputs, returns, (returns > 0).astype(np.int64), NAMES, 3)
     fitted = estimators.fit(rows, ModelParameters(forest_trees=20, boosting_iterations=20, seed=seed))
     fitted = replace(fitted, calibrators=CALIBRATORS if seed % 2 else {})
-    return fitted, serving.from_arrays(serving.flatten(fitted.models), NAMES, 3, fitted.calibrators)
+    arrays = serving.flatten(fitted.models)
+    return fitted, serving.from_arrays(arrays | serving.reference(arrays, inputs), NAMES, 3, fitted.calibrators)
 
 
 def assert_equal(seed: int, inputs: np.ndarray) -> None:

@@ -67,15 +67,16 @@ def rules(draw: st.DrawFn) -> SignalRules:
     )
 
 
-@given(share, maybe_share, scale, rules(), st.booleans())
+@given(share, maybe_share, scale, rules(), st.booleans(), st.booleans())
 def test_hold_has_a_reason_and_nothing_else_has(
-    p: float, agreement: float, m: float, chosen: SignalRules, expired: bool
+    p: float, agreement: float, m: float, chosen: SignalRules, expired: bool, novel: bool
 ) -> None:
-    verdict = judge(p, agreement, m, chosen, expired=expired)
+    verdict = judge(p, agreement, m, chosen, expired=expired, novel=novel)
     assert (verdict.signal is Signal.HOLD) == (verdict.reason is not None)
     if verdict.signal is not Signal.HOLD:
         assert verdict.before_costs is verdict.signal
         assert not expired
+        assert not novel
         assert abs(verdict.expected_edge or 0) > chosen.round_trip_cost
     if verdict.reason is Reason.EDGE_BELOW_COST:
         assert verdict.before_costs is not Signal.HOLD
@@ -122,5 +123,6 @@ def test_the_sides_mirror_each_other() -> None:
     assert judge(0.5, np.nan, 0.01, free).reason is Reason.LOW_CONFIDENCE
     assert judge(0.6, 0.5, 0.01, free).reason is Reason.DISAGREEMENT
     assert judge(0.6, 1.0, 0.01, free, expired=True).reason is Reason.MODEL_EXPIRED
+    assert judge(0.6, 1.0, 0.01, free, novel=True).reason is Reason.NOVEL
     assert judge(0.6, 1.0, 0.01, SignalRules()).reason is Reason.EDGE_BELOW_COST
     assert judge(0.6, 1.0, np.nan, free).signal is Signal.HOLD
