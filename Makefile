@@ -12,11 +12,11 @@ COMPILE := uv pip compile --quiet --universal --generate-hashes --no-strip-extra
 	--python-version 3.11 pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check dev bench lock clean
+.PHONY: help setup demo test check dev bench validate lock clean
 .DELETE_ON_ERROR:
 
 help:  ## List the commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 	@echo '  Arguments are handed on: make demo ARGS="--days 60", make test ARGS="-k splits"'
 
 setup: $(VENV)/.setup-dev  ## Install everything for work on the project into .venv
@@ -42,6 +42,9 @@ check: $(VENV)/.setup-dev  ## Check format, lint, types, imports, deployment fil
 
 bench: $(VENV)/.setup-dev  ## Measure beside baselines; ARGS="writes history" for parts, ARGS=--help for what there is
 	$(BIN)/python -m benchmarks $(ARGS)
+
+validate: $(VENV)/.setup-dev  ## Show what the models can do and cannot, into docs/validation.md; takes most of an hour
+	$(BIN)/python -m validation $(or $(ARGS),science)
 
 lock:  ## Compile requirements/ again from pyproject.toml (needs uv and a network)
 	$(COMPILE) --group build -o requirements/run.txt

@@ -21,6 +21,7 @@ from crypto_platform.core.hours import as_of as usable_from
 from crypto_platform.core.metrics import Metric
 from crypto_platform.core.panel import from_hours, hours_since_1970
 from crypto_platform.core.signals import ENSEMBLE
+from crypto_platform.core.training_report import SHOWN_FEATURES
 from crypto_platform.errors import ArtifactError, NotTrainableError
 from crypto_platform.operations import feature_rows, registry
 from crypto_platform.operations.results import Report, SymbolResult
@@ -199,9 +200,18 @@ def _train_one(
             "validation_rows": len(rows),
             "p0": metrics.accuracy_floor(validated.forecasts, rows),
             "calibrators": {name: found.tolist() for name, found in validated.calibrators.items()},
+            "important_features": _most_important(validated, rows.feature_names),
             "threads": 1,
         },
     )
+
+
+def _most_important(validated: validation.WalkForward, names: Sequence[str]) -> list[tuple[str, float]]:
+    """The first features of the ensemble, and the rise of its log loss without each; a list keeps their order."""
+    if not validated.importance:
+        return []
+    values = validated.importance[ENSEMBLE].round(6)
+    return [(names[i], float(values[i])) for i in np.argsort(-values, kind="stable")[:SHOWN_FEATURES]]
 
 
 def _importance(validated: validation.WalkForward, names: Sequence[str]) -> bytes:
@@ -243,6 +253,19 @@ def training_set(frame: pd.DataFrame, feature_set: science.FeatureSet, horizon: 
         feature_names=feature_set.features,
         horizon=horizon,
     )
+
+
+def labeled_rows(
+    store: Warehouse,
+    symbol: str,
+    horizon: int,
+    as_of: datetime,
+    train_days: int,
+    feature_set: science.FeatureSet = science.DEFAULT,
+) -> TrainingSet:
+    """The rows a training at `as_of` would learn from."""
+    frame = _rows(store, symbol, horizon, as_of, train_days, feature_set)
+    return training_set(frame, _available(frame, feature_set), horizon)
 
 
 def _data_hash(rows: TrainingSet) -> str:

@@ -17,7 +17,7 @@ if importlib.util.find_spec("benchmarks") is None:
     pytest.skip("the folder `benchmarks` of the repository is not importable here", allow_module_level=True)
 
 from benchmarks import __main__ as command
-from benchmarks import baseline, history, hourly, politeness, serving, stores, tick, world, writes
+from benchmarks import baseline, history, hourly, politeness, serving, stores, tick, training, world, writes
 
 SMALL = ModelParameters(forest_trees=5, boosting_iterations=5)
 
@@ -186,6 +186,15 @@ def test_the_command_measures_the_parts_it_is_given(
     with pytest.raises(SystemExit):
         said("write")
     assert "choose of tick, writes" in capsys.readouterr().err
+
+
+def test_a_training_is_measured_whole_and_beside_plain_fits() -> None:
+    known = training.rows(training.MONTH)
+    assert known.inputs.shape == (training.MONTH, training.N_FEATURES)
+    for work in (training.recipe, training.plain):
+        work(known, SMALL)
+    lines = training.report([(5.0, 4.0), (1.0, 1.0), (3.0, 3.5)]).splitlines()
+    assert lines[-1] == "| plain / ours, CPU | | 3.5 × |"
 
 
 def test_serving_is_measured_on_equal_forecasts_and_every_symbol(tmp_path: Path) -> None:

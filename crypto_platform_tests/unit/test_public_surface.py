@@ -35,6 +35,7 @@ COMMANDS = {
     "models promote",
     "models rollback",
     "models prune",
+    "backtest",
     "db upgrade",
     "doctor",
     "docs",
@@ -54,6 +55,7 @@ READABLE_BY_SCRIPTS = {
     "models show",
     "alerts list",
     "alerts test",
+    "backtest",
     "verify",
 }
 SETTINGS = {

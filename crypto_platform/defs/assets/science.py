@@ -11,7 +11,7 @@ from crypto_platform.defs import catalog
 from crypto_platform.defs.resources import Platform
 from crypto_platform.errors import ArtifactError
 from crypto_platform.operations import build as build_operation
-from crypto_platform.operations import cards, predict, prune, settle, train
+from crypto_platform.operations import cards, predict, prune, settle, train, training_report
 from crypto_platform.operations.results import Report, SymbolResult
 from crypto_platform.tables import (
     features,
@@ -167,9 +167,12 @@ def _publish_training(
     if report.all_failed:
         raise dg.Failure("; ".join(f"{symbol}: {why}" for symbol, why in report.failed.items()))
     said = catalog.provenance(platform)
+    statement, reports = training_report.report(platform.store, symbols, platform.as_of(context.run.tags))
+    said |= {"skill": statement}
     for symbol in symbols:
+        shown: dict[str, Any] = {"report": dg.MetadataValue.md(reports[symbol])} if symbol in reports else {}
         result = done.get(symbol, SymbolResult(symbol, details={"status": "not due"}))
-        shown = said | catalog.partition_metadata(result)
+        shown |= said | catalog.partition_metadata(result)
         for asset, more in ((MODELS, _cards(platform, result)), (model_metrics.name, {})):
             context.add_asset_metadata(shown | more, asset_key=asset, partition_key=symbol)
     yield dg.AssetCheckResult(

@@ -16,7 +16,7 @@ from crypto_platform.core.hours import HOUR
 from crypto_platform.core.novelty import NOVEL
 from crypto_platform.core.retraining import ClassicRules
 from crypto_platform.core.signals import CLASSIFIERS, SignalRules
-from crypto_platform.operations import compare, decide, registry, train
+from crypto_platform.operations import compare, decide, registry, train, training_report
 from crypto_platform.storage.warehouse import Warehouse
 from crypto_platform.tables import (
     ab_test_results,
@@ -91,6 +91,16 @@ def test_a_bundle_says_how_it_was_validated_and_calibrated(served: Any) -> None:
         for ranked in importance["models"].values():
             assert sorted(ranked) == sorted(manifest["features"])
             assert list(ranked.values()) == sorted(ranked.values(), reverse=True)
+
+
+def test_the_training_report_counts_whoever_was_tested(served: Any, moment: Moment) -> None:
+    statement, reports = training_report.report(served.store, ["BTC"], moment(NOW))
+    assert "20 combinations" in statement  # two symbols, two horizons, five models
+    assert set(reports) == {"BTC"}
+    versions = served.store.read(select(model_versions).where(model_versions.c.symbol == "BTC"))
+    assert all(version in reports["BTC"] for version in versions["version"])
+    assert "Most important features" in reports["BTC"]
+    assert training_report.report(served.store, ["BTC"], moment(TRAINED - 1)) == ("Nothing was tested.", {})
 
 
 def test_training_again_on_the_same_moment_changes_nothing(served: Any, moment: Moment) -> None:

@@ -28,7 +28,7 @@ def rows(hours: int, seed: int = 1) -> pd.DataFrame:
 
 
 def trained(frame: pd.DataFrame, importance_rows: int = 0) -> Trained:
-    return _train_one("BTC", 1, frame, TINY, 90, importance_rows)
+    return _train_one("BTC", 1, frame, science.DEFAULT, TINY, 90, importance_rows)
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,1 @@
+"""Evidence about the science: planted signals, noise, and recorded history, run through the recipe that serves."""

@@ -1,0 +1,56 @@
+"""Evidence about the science, written to docs/validation.md.
+
+A part takes minutes the first time; its forecasts are kept under HOME, so that scoring them again is quick. Sections
+of parts that were not asked for stay as they are.
+"""
+
+import argparse
+import re
+from pathlib import Path
+from typing import Final
+
+from validation import science
+
+REPORT: Final = Path(__file__).parents[1] / "docs" / "validation.md"
+PARTS: Final = {
+    "planted": (science.planted, "a known signal at four strengths is found; some five minutes"),
+    "noise": (science.noise, "random walks and shuffled labels give nothing; some ten minutes"),
+    "year": (science.year, "five symbols, a year of recorded history, all horizons; half an hour"),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m validation",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="parts:\n" + "\n".join(f"  {name:10}{about}" for name, (_, about) in PARTS.items()),
+    )
+    parser.add_argument("subject", choices=["science"], help="what to validate")
+    parser.add_argument("parts", nargs="*", metavar="PART", help="all without any; see below")
+    asked = parser.parse_args()
+    if unknown := [name for name in asked.parts if name not in PARTS]:
+        parser.error(f"there is no part {', '.join(unknown)}; choose of {', '.join(PARTS)}")
+    for name in asked.parts or PARTS:
+        run, _ = PARTS[name]
+        REPORT.write_text(replaced(REPORT.read_text(), name, run()))
+        print(f"{name}: written to {REPORT.name}", flush=True)
+
+
+def replaced(text: str, part: str, content: str) -> str:
+    """The document with the results of a part, which stand between two marks.
+
+    Raises
+    ------
+    ValueError
+        The marks are not there.
+    """
+    first, last = f"<!-- {part} -->", f"<!-- end of {part} -->"
+    if first not in text or last not in text:
+        raise ValueError(f"docs/validation.md has no marks {first} and {last}")
+    pattern = re.compile(re.escape(first) + ".*?" + re.escape(last), re.DOTALL)
+    return pattern.sub(lambda _: f"{first}\n{content}\n{last}", text)
+
+
+if __name__ == "__main__":
+    main()
