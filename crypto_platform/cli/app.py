@@ -18,7 +18,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for module in (demo, dev, data, imports, symbols, models, alerts, store, verify):
+for module in (demo, dev, data, imports, symbols, models, backtest, alerts, store, verify):
     module.register(app)
 
 
