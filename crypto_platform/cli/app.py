@@ -7,7 +7,7 @@ import typer
 from sqlalchemy.exc import SQLAlchemyError
 
 from crypto_platform import __version__
-from crypto_platform.cli import alerts, data, demo, dev, imports, models, store, symbols, verify
+from crypto_platform.cli import alerts, backtest, data, demo, dev, imports, models, store, symbols, verify
 from crypto_platform.errors import PlatformError
 
 app = typer.Typer(
