@@ -7,7 +7,7 @@ import typer
 from sqlalchemy.exc import SQLAlchemyError
 
 from crypto_platform import __version__
-from crypto_platform.cli import data, demo, dev, imports, models, store, symbols, verify
+from crypto_platform.cli import data, demo, dev, experiments, imports, models, store, symbols, verify
 from crypto_platform.errors import PlatformError
 
 app = typer.Typer(
@@ -18,7 +18,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for module in (demo, dev, data, imports, symbols, models, store, verify):
+for module in (demo, dev, data, imports, symbols, models, experiments, store, verify):
     module.register(app)
 
 

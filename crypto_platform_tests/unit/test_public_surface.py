@@ -29,6 +29,10 @@ COMMANDS = {
     "symbols pin",
     "models list",
     "models show",
+    "experiments create",
+    "experiments list",
+    "experiments show",
+    "experiments stop",
     "db upgrade",
     "doctor",
     "docs",
@@ -46,6 +50,10 @@ READABLE_BY_SCRIPTS = {
     "symbols list",
     "models list",
     "models show",
+    "experiments create",
+    "experiments list",
+    "experiments show",
+    "experiments stop",
     "verify",
 }
 SETTINGS = {

@@ -11,10 +11,12 @@ import pandas as pd
 import pytest
 from sqlalchemy import select
 
+from crypto_platform.core.experiments import Experiment
 from crypto_platform.core.hours import HOUR
 from crypto_platform.core.retraining import ClassicRules
 from crypto_platform.core.signals import SignalRules
-from crypto_platform.operations import compare, decide, registry
+from crypto_platform.errors import ConfigurationError
+from crypto_platform.operations import compare, decide, experiments, registry
 from crypto_platform.storage.warehouse import Warehouse
 from crypto_platform.tables import (
     ab_test_results,
@@ -322,6 +324,118 @@ def test_both_arms_are_compared_on_every_hour(served: Any, moment: Moment) -> No
     joined = arms.merge(made, on=["symbol", "horizon", "prediction_timestamp"], suffixes=("", "_made"))
     expected = joined["prob_up_random_forest"].where(joined["arm"] == "A", joined["prob_up_gradient_boosting"])
     assert joined["prob_up"].tolist() == expected.tolist()
+
+
+def fields(**values: Any) -> Experiment:
+    start = {"started_at": values.pop("started_at"), "publish": False, "alpha": 0.05, "split": 0.5, "salt": "s"}
+    return Experiment(test_name="mine", horizon=1, **start, **values)
+
+
+def test_a_bundle_that_serves_no_more_is_scored_beside_the_champion(served: Any, moment: Moment) -> None:
+    """From the features of each hour, only after its training; hours that one arm lacks are no pairs."""
+    old = registry.champions(served.store, ["BTC"], moment(TRAINED))["BTC", 1].version
+    served.train(moment(NOW - 20))
+    served.predict(moment(NOW), since=moment(TRAINED + 1))
+    served.settle(moment(NOW))
+    new = registry.champions(served.store, ["BTC"], moment(NOW))["BTC", 1].version
+    assert new != old
+    begun = fields(started_at=moment(TRAINED), variant_a=f"{old}/random_forest", variant_b=f"{new}/ensemble")
+    experiments.create(served.store, begun)
+    compare.compare(served.store, served.names, as_of=moment(NOW), horizons=(1,), artifacts=served.artifacts)
+    arms = served.store.read(select(ab_test_results).where(ab_test_results.c.test_name == "mine"))
+    assert set(arms["symbol"]) == {"BTC"}
+    assert arms["prediction_timestamp"].min() >= pd.Timestamp(moment(NOW - 20))
+    assert (arms.groupby("prediction_timestamp")["arm"].nunique() == 2).all()
+    made = forecasts(served.store)
+    b = arms[arms["arm"] == "B"].merge(made, on=["symbol", "horizon", "prediction_timestamp"], suffixes=("", "_made"))
+    assert len(b) >= 15
+    assert b["prob_up"].tolist() == pytest.approx(b["prob_up_made"].tolist())
+    assert set(arms["model_version"]) == {old, new}
+    summary = compare.paired_summary(served.store, experiments.named(served.store, "mine"), moment(NOW))
+    assert summary["retrained"] == []
+    default = experiments.named(served.store, "forest_against_boosting_1h")
+    events = compare.paired_summary(served.store, default, moment(NOW))["retrained"]
+    assert {event["symbol"] for event in events} == {"BTC", "ETH"}
+
+
+def test_an_experiment_is_made_once_and_counts_nothing_after_its_end(served: Any, moment: Moment) -> None:
+    served.predict(moment(NOW), since=moment(TRAINED + 1))
+    served.settle(moment(NOW))
+    recipes = {"variant_a": "ensemble", "variant_b": "random_forest"}
+    begun = experiments.create(served.store, fields(started_at=moment(TRAINED), metric="brier", **recipes))
+    with pytest.raises(ConfigurationError, match="none is ever changed"):
+        experiments.create(served.store, fields(started_at=moment(NOW), **recipes))
+    assert experiments.named(served.store, "mine") == begun
+    stopped = experiments.stop(served.store, "mine", as_of=moment(NOW - 10))
+    assert experiments.stop(served.store, "mine", as_of=moment(NOW)) == stopped
+    compare.compare(served.store, served.names, as_of=moment(NOW), horizons=(1,))
+    arms = served.store.read(select(ab_test_results).where(ab_test_results.c.test_name == "mine"))
+    assert arms["prediction_timestamp"].max() == pd.Timestamp(moment(NOW - 10)).floor("h")
+    summary = compare.paired_summary(served.store, stopped, moment(NOW))
+    assert summary["status"] == "stopped"
+    assert summary["n_pairs"] == len(arms) / 2
+    brier = (arms["prob_up"] - (arms["realized_return"] > 0)) ** 2
+    assert summary["brier_a"] == pytest.approx(brier[arms["arm"] == "A"].mean())
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"variant_a": "random_forest"}, "compare two different"),
+        ({"variant_a": "nobody/ensemble"}, "no bundle 'nobody'"),
+        ({"metric": "sharpe"}, "metric 'sharpe' is unknown"),
+        ({"ends_at": "start"}, "would end before it starts"),
+    ],
+)
+def test_an_experiment_that_compares_nothing_is_refused(
+    served: Any, moment: Moment, changes: dict[str, Any], message: str
+) -> None:
+    given: dict[str, Any] = {
+        "started_at": moment(NOW),
+        "variant_a": "ensemble",
+        "variant_b": "random_forest",
+        **changes,
+    }
+    if "ends_at" in given:
+        given["ends_at"] = moment(NOW)
+    with pytest.raises(ConfigurationError, match=message):
+        experiments.create(served.store, fields(**given))
+
+
+def test_the_sums_of_hours_are_alike_on_both_engines(deployment: Any, moment: Moment) -> None:
+    """An empty store has no experiment, and its report is JSON all the same."""
+    experiments.create(deployment.store, fields(started_at=moment(0), variant_a="ensemble", variant_b="random_forest"))
+    rows = [
+        {
+            "test_name": "mine",
+            "symbol": symbol,
+            "horizon": 1,
+            "prediction_timestamp": moment(hour).replace(minute=0),
+            "arm": arm,
+            "model_version": "v",
+            "model_name": "m",
+            "predicted_direction": int(p > 0.5),
+            "prob_up": p,
+            "confidence": max(p, 1 - p),
+            "published_arm": "A",
+            "realized_return": 0.01 if hour % 2 else -0.01,
+            "correct": (p > 0.5) == bool(hour % 2),
+            "log_loss": -np.log(p if hour % 2 else 1 - p),
+        }
+        for hour in range(1, 81)
+        for symbol, p_a in (("BTC", 0.6), ("ETH", 0.3))
+        for arm, p in (("A", p_a), ("B", 0.8 if hour % 4 == 1 else 0.1))
+    ]
+    deployment.store.upsert(ab_test_results, pd.DataFrame(rows))
+    summary = compare.paired_summary(deployment.store, experiments.named(deployment.store, "mine"), moment(90))
+    frame = pd.DataFrame(rows)
+    a, b = (frame.loc[frame["arm"] == arm, "correct"].to_numpy() for arm in "AB")
+    assert summary["n_pairs"] == 160
+    assert summary["only_a_right"] == (a & ~b).sum()
+    assert summary["both_wrong"] == (~a & ~b).sum()
+    brier = (frame["prob_up"] - (frame["realized_return"] > 0)) ** 2
+    assert summary["brier_b"] == pytest.approx(brier[frame["arm"] == "B"].mean())
+    assert summary["log_loss_a"] == pytest.approx(frame.loc[frame["arm"] == "A", "log_loss"].mean())
 
 
 def test_decisions_are_written_also_when_they_say_no(served: Any, moment: Moment) -> None:
