@@ -9,7 +9,7 @@ import dagster as dg
 from crypto_platform.defs import catalog
 from crypto_platform.defs.resources import Platform
 from crypto_platform.operations import build as build_operation
-from crypto_platform.operations import predict, settle, train
+from crypto_platform.operations import decide, predict, settle, train
 from crypto_platform.operations.results import Report, SymbolResult
 from crypto_platform.tables import (
     features,
@@ -74,6 +74,7 @@ def build(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
         settings, as_of = platform.settings, platform.as_of(context.run.tags)
         symbols = context.partition_keys
         chosen = train.due(platform.store, symbols, settings.horizons, as_of) if config.only_due else tuple(symbols)
+        decide.note_run(platform.store, chosen, context.run.run_id, as_of=as_of)
         report = train.train(
             platform.store,
             platform.artifacts,
@@ -85,6 +86,7 @@ def build(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
             workers=settings.workers,
             reason=config.reason,
         )
+        decide.note_results(platform.store, report, context.run.run_id)
         yield from _publish_training(context, platform, report, symbols)
 
     @dg.asset(

@@ -16,13 +16,15 @@ from crypto_platform.core.hours import HOUR
 from crypto_platform.core.retraining import ClassicRules
 from crypto_platform.core.signals import SignalRules
 from crypto_platform.errors import ConfigurationError
-from crypto_platform.operations import compare, decide, experiments, registry
+from crypto_platform.operations import compare, decide, drift, experiments, registry, watch
+from crypto_platform.operations.decide import Rules
 from crypto_platform.storage.warehouse import Warehouse
 from crypto_platform.tables import (
     ab_test_results,
     model_aliases,
     model_metrics,
     model_versions,
+    monitoring_metrics,
     ohlcv_data,
     prediction_outcomes,
     predictions,
@@ -439,21 +441,88 @@ def test_the_sums_of_hours_are_alike_on_both_engines(deployment: Any, moment: Mo
 
 
 def test_decisions_are_written_also_when_they_say_no(served: Any, moment: Moment) -> None:
+    """With both policies' verdicts, statistics and thresholds."""
     served.predict(moment(NOW), since=moment(TRAINED + 1))
     served.settle(moment(NOW))
-    for rules, verdict in ((ClassicRules(max_drift=99, min_accuracy=0), False), (ClassicRules(max_age_days=0.1), True)):
-        at = moment(NOW) + timedelta(seconds=verdict)
+    never, always = ClassicRules(max_drift=99, min_accuracy=0), ClassicRules(max_age_days=0.1)
+    for classic, policy, verdict in (
+        (never, "classic", False),
+        (always, "classic", True),
+        (always, "calibrated", False),
+    ):
+        at = moment(NOW) + timedelta(seconds=len(policy) + verdict)
+        rules = Rules(policy=policy, classic=classic)
         done = decide.record(served.store, served.names, as_of=at, horizons=(1, 3), rules=rules)
         assert not done.failed
         rows = served.store.read(select(retrain_decisions).where(retrain_decisions.c.decision_time == at))
         assert len(rows) == 4
         assert set(rows["should_retrain"]) == {verdict}
+        assert set(rows["policy"]) == {policy}
         assert all(bool(reasons) is verdict for reasons in rows["reasons"])
+        for details in rows["details"]:
+            assert set(details["verdicts"]) == {"calibrated", "classic"}
+            assert details["verdicts"]["classic"]["should_retrain"] is (classic is always)
+            assert details["verdicts"]["calibrated"]["findings"]["accuracy_holds"]["cusum_threshold"] == 4.0
+            assert details["trainings"] == {"last_at": moment(TRAINED).isoformat(), "unpromoted": 0}
         assert decide.record(served.store, served.names, as_of=at, horizons=(1, 3), rules=rules).rows == 0
+
+
+def test_within_the_cooldown_reasons_are_recorded_and_nobody_is_trained(served: Any, moment: Moment) -> None:
+    rules = Rules(policy="classic", classic=ClassicRules(max_age_days=0.01))
+    soon, later = moment(TRAINED + 1), moment(TRAINED + 24)
+    for at, verdict in ((soon, False), (later, True)):
+        judged = decide.judge(served.store, served.names, as_of=at, horizons=(1,), rules=rules)["BTC", 1].decision
+        assert judged.should_retrain is verdict
+        assert judged.reasons
+        assert bool(judged.held_back) is not verdict
+
+
+def test_a_run_is_written_on_the_decision_it_answers_and_so_is_its_result(served: Any, moment: Moment) -> None:
+    rules = Rules(policy="classic", classic=ClassicRules(max_age_days=0.1))
+    for hour in (NOW - 40, NOW):
+        decide.record(served.store, served.names, as_of=moment(hour), horizons=(1, 3), rules=rules)
+    decide.note_run(served.store, ["BTC"], "run-1", as_of=moment(NOW))
+    decide.note_results(served.store, served.train(moment(NOW)), "run-1")
+    rows = served.store.read(select(retrain_decisions)).set_index(["symbol", "horizon", "decision_time"])
+    named = rows[rows["run_id"].notna()]
+    answered = {("BTC", h, pd.Timestamp(moment(NOW))) for h in (1, 3)}
+    assert set(named.index) == answered
+    assert all("trained" in result for result in named["result"])
+    assert rows.loc[~rows.index.isin(answered), "result"].isna().all()
+
+
+def test_drift_is_measured_once_a_day_and_compared_with_the_day_before(served: Any, moment: Moment) -> None:
+    first, same_day, next_day = moment(NOW - 24), moment(NOW - 23), moment(NOW)
+    assert first.date() == same_day.date()
+    assert drift.of_days(served.store, ["BTC"], as_of=first)["BTC"][1] is None
+    held = drift.of_days(served.store, ["BTC"], as_of=same_day)["BTC"][0]
+    today, before = drift.of_days(served.store, ["BTC"], as_of=next_day)["BTC"]
+    assert held == before
+    assert today is not None
+    rows = served.store.read(select(monitoring_metrics).where(monitoring_metrics.c.metric_name == drift.METRIC_NAME))
+    assert rows["timestamp"].tolist() == [pd.Timestamp(first), pd.Timestamp(next_day)]
+    (metadata,) = rows["metadata"].tail(1)
+    assert set(metadata["channels"]) == {*drift.CHANNELS, *drift.RATES, drift.LN_VOLUME}
+    assert "hour_sin" not in metadata["channels"]
+    ret = metadata["channels"]["ret_1"]
+    assert {"distance", "p_value", "psi", "ks", "shift"} <= {name for name, value in ret.items() if value is not None}
+
+
+def test_all_symbols_together_are_watched_in_one_view(served: Any, moment: Moment) -> None:
+    served.predict(moment(NOW), since=moment(TRAINED + 1))
+    served.settle(moment(NOW))
+    calm = watch.pooled(served.store, served.names, as_of=moment(NOW), horizon=1)
+    assert not calm.raised
+    with served.store.begin() as connection:
+        connection.execute(prediction_outcomes.update().values(correct=False))
+    assert watch.pooled(served.store, served.names, as_of=moment(NOW), horizon=1).raised
 
 
 def test_a_symbol_without_a_champion_is_to_be_trained(deployment: Any, moment: Moment) -> None:
     deployment.ingest(moment(NOW))
-    verdicts = decide.judge(deployment.store, ["BTC"], as_of=moment(NOW), horizons=(1,), rules=ClassicRules())
-    assert any("there is no champion" in reason for reason in verdicts["BTC", 1].reasons)
-    assert deployment.store.read(select(retrain_decisions)).empty  # judging writes nothing
+    verdicts = decide.judge(deployment.store, ["BTC"], as_of=moment(NOW), horizons=(1,), rules=Rules())
+    for policy in ("calibrated", "classic"):
+        decision = verdicts["BTC", 1].by_policy[policy]
+        assert any("there is no champion" in reason for reason in decision.reasons)
+        assert decision.should_retrain
+    assert deployment.store.read(select(retrain_decisions)).empty  # judging writes no decision
