@@ -5,7 +5,7 @@ done. The bundles hold the same fitted models: fitting one for each symbol would
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -36,7 +36,7 @@ from crypto_platform.operations.watermarks import Mark
 from crypto_platform.storage import warehouse
 from crypto_platform.storage.artifacts import ArtifactStore
 from crypto_platform.storage.warehouse import Warehouse
-from crypto_platform.tables import model_aliases, model_metrics, model_versions, predictions
+from crypto_platform.tables import features, model_aliases, model_metrics, model_versions, predictions
 
 LOAD: Final = "load models"  # taken out of "predict", in which it happens
 STEPS: Final = ("collect", "features", LOAD, "predict", "settle", "compare", "checks")
@@ -55,12 +55,17 @@ class Platform:
     def __init__(self, folder: Path, world: World, parameters: ModelParameters) -> None:
         self._world = world
         self.store = Warehouse.open(f"sqlite:///{folder / 'platform.db'}")
-        self._artifacts = ArtifactStore(folder / "artifacts")
+        self.artifacts = ArtifactStore(folder / "artifacts")
         self._fill(parameters)
 
     def close(self) -> None:
         """Give back all connections."""
         self.store.close()
+
+    @property
+    def first(self) -> str:
+        """The symbol whose models were trained here."""
+        return self._world.names[0]
 
     def count(self, table: Table) -> int:
         """Rows of a table."""
@@ -92,7 +97,7 @@ class Platform:
         return {
             "collect": lambda: self._collect(as_of),
             "features": lambda: _sound(build.build_features(store, names, as_of=as_of)),
-            "predict": lambda: self._predict(names, as_of, created_at=as_of),
+            "predict": lambda: self.predict(names, as_of, created_at=as_of),
             "settle": lambda: _sound(settle.settle(store, names, as_of=as_of)),
             "compare": lambda: _sound(compare.compare(store, names, as_of=as_of, horizons=HORIZONS)),
             "checks": lambda: [check.statement(store, scope) for check in checks.CHECKS],
@@ -105,12 +110,13 @@ class Platform:
         _sound(collect.collect_market_data(self.store, source, symbols, as_of=as_of))
         _sound(collect.collect_sentiment(self.store, source, as_of=as_of, history=history))
 
-    def _predict(
+    def predict(
         self, names: list[str], as_of: datetime, created_at: datetime | None, since: datetime | None = None
     ) -> None:
+        """Forecast the newest hour of some symbols, or all from `since` on; one that fails ends the benchmark."""
         report = predict.predict(
             self.store,
-            self._artifacts,
+            self.artifacts,
             names,
             as_of=as_of,
             created_at=created_at,
@@ -133,7 +139,7 @@ class Platform:
         _sound(build.build_features(self.store, names, as_of=as_of))
         self._register(parameters)
         first = names[0]
-        self._predict([first], as_of, created_at=None, since=NOW - PAST)
+        self.predict([first], as_of, created_at=None, since=NOW - PAST)
         past = self.store.read(select(predictions).where(predictions.c.symbol == first))
         for name in names[1:]:
             self.store.upsert(predictions, past.assign(symbol=name))
@@ -145,7 +151,7 @@ class Platform:
         first, *others = self._world.names
         trained = train.train(
             self.store,
-            self._artifacts,
+            self.artifacts,
             [first],
             as_of=NOW - PAST,
             horizons=HORIZONS,
@@ -154,12 +160,32 @@ class Platform:
         )
         if trained.results[0].details["status"] != "trained":
             raise RuntimeError(f"the benchmark's models cannot be trained: {trained.results[0].details}")
+        self._publish_copies(others)
+
+    def clone(self, names: Sequence[str]) -> list[str]:
+        """Further symbols with the first one's features and models; all names are returned."""
+        first = self.first
+        since = NOW - timedelta(days=FEATURE_DAYS)
+        rows = self.store.read(select(features).where(features.c.symbol == first, features.c.timestamp >= since))
+        for name in names:
+            self.store.upsert(features, rows.assign(symbol=name))
+        self._publish_copies(names)
+        return [first, *names]
+
+    def forget(self, since: datetime) -> None:
+        """Take the forecasts from a moment on out again: those of a batch, to make it once more."""
+        with self.store.begin() as connection:
+            connection.execute(predictions.delete().where(predictions.c.prediction_timestamp >= since))
+
+    def _publish_copies(self, names: Sequence[str]) -> None:
+        """The first symbol's bundle under each name."""
+        first = self.first
         served = registry.champions(self.store, [first], NOW)[first, HORIZONS[0]]
-        bundle = self._artifacts.open(served.version, served.bundle_sha256)
+        bundle = self.artifacts.open(served.version, served.bundle_sha256)
         files = {name: bundle.read(name) for name in bundle.manifest["files"]}
         rows = {table: self.store.read(select(table)) for table in (model_versions, model_metrics, model_aliases)}
-        for name in others:
-            copy = self._artifacts.publish(files, {**bundle.manifest, "symbol": name})
+        for name in names:
+            copy = self.artifacts.publish(files, {**bundle.manifest, "symbol": name})
             with self.store.begin() as connection:
                 for table, change in _renamed(name, copy.version, copy.sha256).items():
                     warehouse.insert_missing(connection, table, rows[table].assign(**change))

@@ -60,6 +60,9 @@ class Settings(BaseSettings):
     expiry_days: float = Field(
         14.0, gt=0, le=365, description="Age from which a model still scores but signals HOLD only"
     )
+    bundle_days: float = Field(
+        90.0, ge=14, le=3_650, description="Age of a forecast up to which the bundle that made it keeps its files"
+    )
     settle_minutes: float = Field(
         SETTLE / timedelta(minutes=1), ge=0, le=30, description="Wait after an hour's end before its candle is closed"
     )

@@ -1,18 +1,19 @@
-"""The four models of a symbol: how they are built, validated walk-forward, and refitted on the newest window.
+"""The four models of a symbol: what they learn from, how they are fitted, and what they forecast.
 
-Scaler and winsor limits are fitted inside every fold. Metrics come from the folds, never from the refit.
+Scaler and winsor limits are part of a fit: what is fitted in a fold has seen nothing else.
 scikit-learn is imported inside functions: a tick that trains nothing does not pay for it.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from crypto_platform.core.signals import CLASSIFIERS, ENSEMBLE, MODELS, REGRESSOR, combine
-from crypto_platform.core.splits import Fold
+from crypto_platform.core import calibration
+from crypto_platform.core.signals import CLASSIFIERS, MODELS, REGRESSOR
 from crypto_platform.errors import NotTrainableError
 
 Floats = NDArray[np.float64]
@@ -88,29 +89,6 @@ class TrainingSet:
 
 
 @dataclass(frozen=True, slots=True)
-class WalkForward:
-    """Out-of-sample forecasts of all folds, in time order.
-
-    Attributes
-    ----------
-    rows : array of int, shape (m,)
-        Row of the training set each forecast is for.
-    fold : array of int, shape (m,)
-    prob_up : mapping of str to array, shape (m,)
-        Of each classifier and of the ensemble.
-    ridge_return : array, shape (m,)
-    base_rate : array, shape (m,)
-        Share of ups in the training part of the row's fold: the honest constant forecast.
-    """
-
-    rows: NDArray[np.int64]
-    fold: NDArray[np.int64]
-    prob_up: Mapping[str, Floats]
-    ridge_return: Floats
-    base_rate: Floats
-
-
-@dataclass(frozen=True, slots=True)
 class Fitted:
     """The four fitted models and what serving needs beside them."""
 
@@ -119,6 +97,7 @@ class Fitted:
     feature_names: tuple[str, ...]
     horizon: int
     scaling: Mapping[str, Mapping[str, Sequence[float]]] = field(default_factory=dict)
+    calibrators: Mapping[str, Floats] = field(default_factory=dict)  # of `core.calibration`; absent: scores as they are
 
 
 def risk_of(inputs: Floats, feature_names: Sequence[str], horizon: int) -> Floats:
@@ -193,8 +172,14 @@ def fit(rows: TrainingSet, parameters: ModelParameters) -> Fitted:
     return Fitted(models, parameters, rows.feature_names, rows.horizon, scaling)
 
 
-def predict(models: Mapping[str, Any], inputs: Floats, feature_names: Sequence[str], horizon: int) -> dict[str, Floats]:
-    """Forecast of each model for each row.
+def predict(
+    models: Mapping[str, Any],
+    inputs: Floats,
+    feature_names: Sequence[str],
+    horizon: int,
+    calibrators: Mapping[str, Floats] = MappingProxyType({}),
+) -> dict[str, Floats]:
+    """Forecast of each model for each row, calibrated where there is a calibrator.
 
     Returns
     -------
@@ -206,40 +191,9 @@ def predict(models: Mapping[str, Any], inputs: Floats, feature_names: Sequence[s
     if set(models) != set(MODELS):
         raise ValueError(f"models {sorted(models)} are not {sorted(MODELS)}")
     with threadpool_limits(1):
-        forecasts = {name: models[name].predict_proba(inputs)[:, 1] for name in CLASSIFIERS}
+        forecasts = {
+            name: calibration.apply(calibrators.get(name), models[name].predict_proba(inputs)[:, 1])
+            for name in CLASSIFIERS
+        }
         forecasts[REGRESSOR] = models[REGRESSOR].predict(inputs) * risk_of(inputs, feature_names, horizon)
     return forecasts
-
-
-def walk_forward(rows: TrainingSet, folds: Sequence[Fold], parameters: ModelParameters) -> WalkForward:
-    """Fit on each fold's training part, forecast its test part.
-
-    A fold whose training part has one direction only is left out: there is nothing to learn there.
-    """
-    parts: list[WalkForward] = []
-    for number, fold in enumerate(folds):
-        train = rows.take(fold.train)
-        if len(np.unique(train.directions)) < 2:
-            continue
-        fitted = fit(train, parameters)
-        forecasts = predict(fitted.models, rows.inputs[fold.test], rows.feature_names, rows.horizon)
-        classifiers = np.column_stack([forecasts[name] for name in CLASSIFIERS])
-        ensemble = combine(classifiers, forecasts[REGRESSOR])
-        parts.append(
-            WalkForward(
-                rows=fold.test,
-                fold=np.full(len(fold.test), number),
-                prob_up={**{name: forecasts[name] for name in CLASSIFIERS}, ENSEMBLE: ensemble.prob_up},
-                ridge_return=forecasts[REGRESSOR],
-                base_rate=np.full(len(fold.test), train.directions.mean()),
-            )
-        )
-    if not parts:
-        raise NotTrainableError("no walk-forward fold could be fitted")
-    return WalkForward(
-        rows=np.concatenate([part.rows for part in parts]),
-        fold=np.concatenate([part.fold for part in parts]),
-        prob_up={name: np.concatenate([part.prob_up[name] for part in parts]) for name in parts[0].prob_up},
-        ridge_return=np.concatenate([part.ridge_return for part in parts]),
-        base_rate=np.concatenate([part.base_rate for part in parts]),
-    )

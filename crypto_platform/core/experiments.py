@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from crypto_platform.core.bootstrap import hac_error, hac_lag
 from crypto_platform.core.eprocess import anytime
 from crypto_platform.core.panel import hours_since_1970
 from crypto_platform.core.signals import CLASSIFIERS, ENSEMBLE
@@ -181,7 +182,7 @@ def fixed_horizon(experiment: Experiment, hourly: pd.DataFrame, as_of: datetime)
     if experiment.status(as_of) != "ended" or len(hourly) < MIN_PAIRED_HOURS:
         return None
     differences = _differences(experiment, hourly)
-    statistic, p_value = diebold_mariano(differences, lag=experiment.horizon + 24)
+    statistic, p_value = diebold_mariano(differences, hac_lag(experiment.horizon))
     return {
         "note": "valid only once",
         "mcnemar_p": mcnemar(hourly) if experiment.horizon == 1 else None,
@@ -211,15 +212,10 @@ def diebold_mariano(differences: Floats, lag: int) -> tuple[float | None, float 
 
     References
     ----------
-    Diebold & Mariano (1995), Comparing predictive accuracy, JBES 13 (3); Newey & West (1987), Econometrica 55 (3): the
-    long-run variance with Bartlett weights.
+    Diebold & Mariano (1995), Comparing predictive accuracy, JBES 13 (3). The error is `bootstrap.hac_error`.
     """
-    n = len(differences)
-    centered = differences - differences.mean()
-    variance = float(centered @ centered) / n
-    for step in range(1, min(lag, n - 1) + 1):
-        variance += 2 * (1 - step / (lag + 1)) * float(centered[step:] @ centered[:-step]) / n
-    if variance <= 0:
+    error = hac_error(differences, lag)
+    if error == 0:
         return None, None
-    statistic = float(differences.mean() / np.sqrt(variance / n))
+    statistic = float(differences.mean() / error)
     return statistic, 2 * (1 - NormalDist().cdf(abs(statistic)))

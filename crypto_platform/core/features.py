@@ -242,10 +242,10 @@ def compute(
     Returns
     -------
     DataFrame
-        One row per symbol and grid hour: `symbol`, `timestamp`, `close`, `is_filled`, `is_valid` (every feature
-        finite, not filled or from a fallback source, at least `WARM_UP_ROWS` rows into its segment), `segment_hours`
-        (hours since the segment began, counted up to `WARM_UP_ROWS`), the features, and the labels `target_*` of all
-        horizons. Features of rows in warm-up are NaN.
+        One row per symbol and grid hour: `symbol`, `timestamp`, `close`, `is_filled` (no candle of its own: carried
+        over a short gap, or taken from a fallback source), `is_valid` (every feature finite, not filled, at least
+        `WARM_UP_ROWS` rows into its segment), `segment_hours` (hours since the segment began, counted up to
+        `WARM_UP_ROWS`), the features, and the labels `target_*` of all horizons. Features of rows in warm-up are NaN.
     """
     panel = build_panel(candles)
     if panel.shape[0] == 0:
@@ -280,8 +280,7 @@ def _describe(block: Panel, emitted: NDArray[np.bool_]) -> dict[str, NDArray[Any
         "symbol": np.repeat(block.symbols, emitted.sum(axis=1)),
         "timestamp": block.hours[emitted],
         "close": block.close[emitted],
-        "is_filled": block.is_filled[emitted],
-        "unlabeled": block.unlabeled[emitted],
+        "is_filled": block.unlabeled[emitted],
         "segment_hours": age[emitted],
     }
 
@@ -313,9 +312,8 @@ def _assemble(
     if not rows:
         return pd.DataFrame()
     columns = {name: np.concatenate([part[name] for part in rows]) for name in rows[0]}
-    unlabeled = columns.pop("unlabeled")
     head = pd.DataFrame(columns | {"timestamp": from_hours(columns["timestamp"])})
-    head.insert(4, "is_valid", np.isfinite(values).all(axis=0) & ~unlabeled)
+    head.insert(4, "is_valid", np.isfinite(values).all(axis=0) & ~columns["is_filled"])
     answers: dict[str, Floats] = {}
     for horizon, returns in zip(HORIZONS, targets, strict=True):
         answers[target_return(horizon)] = returns

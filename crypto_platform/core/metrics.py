@@ -1,22 +1,38 @@
-"""Scores of forecasts with their uncertainty: hours are dependent, so intervals come from a block bootstrap."""
+"""Scores of forecasts beside baselines on the same rows, with intervals for dependent hours.
 
-from collections.abc import Mapping
+Each function of scores takes the weights of a resample, so that a value and its replications are computed alike.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from crypto_platform.core.estimators import WalkForward
-from crypto_platform.core.signals import REGRESSOR
+from crypto_platform.core import bootstrap
+from crypto_platform.core.bootstrap import Resample, block_length, hac_lag, positive_mean_p_value
+from crypto_platform.core.calibration import log_losses, logistic_line
+from crypto_platform.core.estimators import TrainingSet
+from crypto_platform.core.signals import ENSEMBLE, REGRESSOR
+from crypto_platform.core.validation import OutOfSample
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Draws = Mapping[str, Floats]  # metric: value of the sample, then of its replications
 
 POOLED: Final = -1  # fold number of the metrics over all folds
-REPLICATIONS: Final = 1_000
-PROBABILITY_FLOOR: Final = 1e-12  # keeps the log loss of a certain, wrong forecast finite
-BASELINE_RATE: Final = "baseline_base_rate"
+HOLDOUT: Final = -2  # fold number of the metrics on the holdout
+BINS: Final = 10
+
+BASELINE_RATE: Final = "baseline_base_rate"  # the train base rate; its calls are the train majority class
+BASELINE_COIN: Final = "baseline_coin"
 BASELINE_PERSISTENCE: Final = "baseline_persistence"
+BASELINE_UP: Final = "baseline_always_up"
+BASELINE_ZERO: Final = "baseline_zero_return"
+BASELINE_MEAN: Final = "baseline_mean_return"
+
+SKILL: Final = "skill_p_value"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,146 +48,248 @@ class Metric:
     upper: float | None = None
 
 
-def log_losses(directions: NDArray[np.int64], prob_up: Floats) -> Floats:
-    """-ln of the probability given to what happened, in nats, shape (n,)."""
-    given = np.where(directions == 1, prob_up, 1 - prob_up)
-    return np.asarray(-np.log(np.clip(given, PROBABILITY_FLOOR, 1.0)))
-
-
-def block_length(horizon: int) -> int:
-    """Mean block of the bootstrap, in hours: a day at least, and twice the overlap of labels."""
-    return max(24, 2 * horizon)
-
-
-def mean_interval(
-    values: Floats, block: int, seed: int, replications: int = REPLICATIONS, level: float = 0.95
-) -> tuple[float, float] | None:
-    """Percentile interval of the mean of a dependent series by the stationary bootstrap.
-
-    Parameters
-    ----------
-    values : array, shape (n,)
-        In time order, finite.
-    block : int
-        Mean block length, in rows.
-    seed : int
-        Of the resampling.
-
-    Returns
-    -------
-    tuple of float, or None
-        None with fewer than two blocks of values: nothing honest can be said.
-
-    References
-    ----------
-    Politis & Romano (1994), The stationary bootstrap, JASA 89 (428), 1303-1313.
-    """
-    n = len(values)
-    if n < 2 * block:
-        return None
-    rng = np.random.default_rng(seed)
-    jumps = rng.random((replications, n)) < 1 / block
-    jumps[:, 0] = True
-    starts = rng.integers(0, n, size=(replications, n))
-    # A resampled row walks on from its block's start until the next jump, around the end of the series.
-    last_jump = np.maximum.accumulate(np.where(jumps, np.arange(n), 0), axis=1)
-    rows = (np.take_along_axis(starts, last_jump, axis=1) + np.arange(n) - last_jump) % n
-    means = values[rows].mean(axis=1)
-    tail = (1 - level) / 2
-    lower, upper = np.quantile(means, [tail, 1 - tail])
-    return float(lower), float(upper)
-
-
-def walk_forward_metrics(
-    result: WalkForward, directions: NDArray[np.int64], returns: Floats, horizon: int, seed: int
-) -> list[Metric]:
+def evaluate(result: OutOfSample, rows: TrainingSet, seed: int, pooled_as: int = POOLED) -> list[Metric]:
     """Every model's and baseline's scores, fold by fold and pooled.
 
     Parameters
     ----------
-    result : WalkForward
-    directions, returns : array, shape (n,)
-        Labels of the whole training set, which `result.rows` points into.
-    horizon : int
-        Hours ahead.
+    result : OutOfSample
+    rows : TrainingSet
+        The whole one, which `result.rows` points into.
     seed : int
         Of the bootstrap.
+    pooled_as : int
+        Fold number of what is pooled: `POOLED`, or `HOLDOUT`, which has no folds.
+
+    Returns
+    -------
+    list of Metric
+        Intervals are of pooled scores only: a fold is too short for one.
     """
-    truth, realized = directions[result.rows], returns[result.rows]
-    forecasts = {**result.prob_up, BASELINE_RATE: result.base_rate}
-    # Persistence at t may use the newest direction known at as_of(t): that of the label horizon rows before.
-    known = result.rows - horizon
-    persistence = np.where(known >= 0, directions[np.maximum(known, 0)], np.nan)
-    block = block_length(horizon)
-
-    metrics: list[Metric] = []
-    for fold in (POOLED, *np.unique(result.fold).tolist()):
-        chosen = np.full(len(truth), fill_value=True) if fold == POOLED else result.fold == fold
-        for name, prob_up in forecasts.items():
-            metrics += _classification(name, fold, truth[chosen], prob_up[chosen], block, seed)
-        seen = chosen & np.isfinite(persistence)
-        hits = (persistence[seen] == truth[seen]).astype(float)
-        if len(hits):
-            metrics.append(_mean(BASELINE_PERSISTENCE, "accuracy", fold, hits, block, seed))
-        metrics += _regression(fold, realized[chosen], result.ridge_return[chosen], block, seed)
+    case = _case(result, rows)
+    resample = Resample.stationary(len(result), block_length(rows.horizon), seed)
+    metrics = _scored(case, np.arange(len(result)), resample, pooled_as)
+    metrics += _skill(case, resample, hac_lag(rows.horizon), pooled_as)
+    if pooled_as == POOLED:
+        for fold in np.unique(result.fold).tolist():
+            chosen = np.flatnonzero(result.fold == fold)
+            metrics += _scored(case, chosen, Resample.none(len(chosen)), fold)
+    n_folds = len(np.unique(result.fold))
+    metrics.append(Metric(ENSEMBLE, "coverage", pooled_as, len(result) / (n_folds * result.span), len(result)))
     return metrics
 
 
-def _mean(model: str, metric: str, fold: int, values: Floats, block: int, seed: int) -> Metric:
-    interval = mean_interval(values, block, seed) if fold == POOLED else None
-    lower, upper = interval or (None, None)
-    return Metric(model, metric, fold, float(values.mean()), len(values), lower, upper)
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """Truth and forecasts on one set of rows, models and baselines alike, shape (n,) each."""
+
+    truth: Ints
+    realized: Floats
+    probabilities: Mapping[str, Floats]
+    calls: Mapping[str, Ints]  # of baselines that state no probability
+    returns: Mapping[str, Floats]
 
 
-def _classification(
-    name: str, fold: int, truth: NDArray[np.int64], prob_up: Floats, block: int, seed: int
-) -> list[Metric]:
-    from sklearn.metrics import balanced_accuracy_score, matthews_corrcoef, roc_auc_score  # noqa: PLC0415
+def _case(result: OutOfSample, rows: TrainingSet) -> _Case:
+    truth = rows.directions[result.rows]
+    # Persistence at t may use the newest direction known at as_of(t): that of the label that has just resolved.
+    known = np.searchsorted(rows.hours, rows.hours[result.rows] - rows.horizon, side="right") - 1
+    if (known < 0).any():
+        raise ValueError("out-of-sample rows have no resolved label before them")
+    return _Case(
+        truth=truth,
+        realized=rows.returns[result.rows],
+        probabilities={
+            **result.prob_up,
+            BASELINE_RATE: result.base_rate,
+            BASELINE_COIN: np.full(len(truth), 0.5),
+        },
+        calls={BASELINE_PERSISTENCE: rows.directions[known], BASELINE_UP: np.ones_like(truth)},
+        returns={
+            REGRESSOR: result.ridge_return,
+            BASELINE_ZERO: np.zeros(len(truth)),
+            BASELINE_MEAN: result.mean_return,
+        },
+    )
 
-    calls = (prob_up >= 0.5).astype(int)
-    losses = log_losses(truth, prob_up)
-    metrics = [
-        _mean(name, "accuracy", fold, (calls == truth).astype(float), block, seed),
-        _mean(name, "log_loss", fold, losses, block, seed),
-        _mean(name, "brier", fold, (prob_up - truth) ** 2, block, seed),
-        Metric(name, "base_rate", fold, float(truth.mean()), len(truth)),
+
+def _scored(case: _Case, chosen: Ints, resample: Resample, fold: int) -> list[Metric]:
+    truth = case.truth[chosen]
+    found: list[tuple[str, Draws]] = []
+    for name, given in case.probabilities.items():
+        prob_up = given[chosen]
+        calls = (prob_up >= 0.5).astype(np.int64)
+        draws = probability_scores(truth, prob_up, resample)
+        # A coin has no side: its calls would be those of always up.
+        found.append((name, draws if name == BASELINE_COIN else call_scores(truth, calls, resample) | draws))
+    found += [(name, call_scores(truth, given[chosen], resample)) for name, given in case.calls.items()]
+    found += [
+        (name, return_scores(case.realized[chosen], given[chosen], resample)) for name, given in case.returns.items()
     ]
-    if len(np.unique(truth)) == 2:
-        for metric, value in (
-            ("auc", roc_auc_score(truth, prob_up)),
-            ("balanced_accuracy", balanced_accuracy_score(truth, calls)),
-            ("mcc", matthews_corrcoef(truth, calls)),
-        ):
-            metrics.append(Metric(name, metric, fold, float(value), len(truth)))
-    return metrics
+    metrics = [_metric(name, metric, fold, len(chosen), draws) for name, of in found for metric, draws in of.items()]
+    metrics.append(Metric(ENSEMBLE, "base_rate", fold, float(truth.mean()), len(chosen)))
+    return [metric for metric in metrics if np.isfinite(metric.value)]
 
 
-def _regression(fold: int, realized: Floats, forecast: Floats, block: int, seed: int) -> list[Metric]:
-    from scipy.stats import spearmanr  # noqa: PLC0415
+def _metric(name: str, metric: str, fold: int, n: int, draws: Floats) -> Metric:
+    lower, upper = bootstrap.interval(draws) or (None, None)
+    return Metric(name, metric, fold, float(draws[0]), n, lower, upper)
 
+
+def call_scores(truth: Ints, calls: Ints, resample: Resample) -> dict[str, Floats]:
+    """Accuracy, balanced accuracy and Matthews' correlation of calls up (1) or down (0); NaN where undefined.
+
+    References
+    ----------
+    Matthews (1975), Comparison of the predicted and observed secondary structure of T4 phage lysozyme,
+    Biochim. Biophys. Acta 405, 442-451.
+    """
+    up = resample.means(np.column_stack([truth * calls, truth, calls]).astype(float))
+    hit, actual, called = up.T
+    correct_down = 1 - actual - called + hit
+    with np.errstate(invalid="ignore", divide="ignore"):
+        balanced = (hit / actual + correct_down / (1 - actual)) / 2
+        spread = np.sqrt(np.maximum(actual * (1 - actual) * called * (1 - called), 0))
+        correlation = np.where(spread > 1e-12, (hit - actual * called) / spread, np.nan)
+    return {
+        "accuracy": resample.means((truth == calls).astype(float)),
+        "balanced_accuracy": balanced,
+        "mcc": correlation,
+    }
+
+
+def probability_scores(truth: Ints, prob_up: Floats, resample: Resample) -> dict[str, Floats]:
+    """Log loss, Brier score, AUC, and how well calibrated; the latter as one value without replications.
+
+    Reliability and resolution are of `BINS` bins of equal count, as is the expected calibration error; a perfect
+    forecaster has calibration slope 1 and intercept 0.
+
+    References
+    ----------
+    Murphy (1973), A new vector partition of the probability score, J. Appl. Meteor. 12, 595-600.
+    Naeini, Cooper & Hauskrecht (2015), Obtaining well calibrated probabilities using Bayesian binning, AAAI 29.
+    """
+    losses = np.column_stack([log_losses(truth, prob_up), (prob_up - truth) ** 2])
+    log_loss, brier = resample.means(losses).T
+    reliability, resolution, error = calibration_parts(truth, prob_up)
+    line = logistic_line(truth, prob_up)
+    slope, intercept = (np.nan, np.nan) if line is None else line
+    return {
+        "log_loss": log_loss,
+        "brier": brier,
+        "auc": area_under_curve(truth, prob_up, resample),
+        "brier_reliability": np.array([reliability]),
+        "brier_resolution": np.array([resolution]),
+        "ece": np.array([error]),
+        "calibration_slope": np.array([slope]),
+        "calibration_intercept": np.array([intercept]),
+    }
+
+
+def calibration_parts(truth: Ints, prob_up: Floats) -> tuple[float, float, float]:
+    """Reliability and resolution of the Brier score, and the expected calibration error."""
+    bins = np.array_split(np.argsort(prob_up, kind="stable"), min(BINS, len(truth)))
+    share = np.array([len(rows) for rows in bins]) / len(truth)
+    stated = np.array([prob_up[rows].mean() for rows in bins])
+    seen = np.array([truth[rows].mean() for rows in bins])
+    return (
+        float(share @ (stated - seen) ** 2),
+        float(share @ (seen - truth.mean()) ** 2),
+        float(share @ np.abs(stated - seen)),
+    )
+
+
+def area_under_curve(truth: Ints, prob_up: Floats, resample: Resample) -> Floats:
+    """Probability that an up hour was given more than a down hour, ties one half; NaN with one direction only."""
+    order = np.argsort(prob_up, kind="stable")
+    sorted_weights, ups = resample.weights[:, order], truth[order] == 1
+    first = np.flatnonzero(np.r_[True, np.diff(prob_up[order]) > 0])
+    up = np.add.reduceat(sorted_weights * ups, first, axis=1)
+    down = np.add.reduceat(sorted_weights * ~ups, first, axis=1)
+    below = np.cumsum(down, axis=1) - down / 2
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray((up * below).sum(axis=1) / (up.sum(axis=1) * down.sum(axis=1)))
+
+
+def return_scores(realized: Floats, forecast: Floats, resample: Resample) -> dict[str, Floats]:
+    """Errors of forecast returns, R² against a forecast of zero, directional accuracy and rank correlation (IC)."""
     errors = forecast - realized
-    scale = float((realized**2).sum())
-    metrics = [
-        _mean(REGRESSOR, "mae", fold, np.abs(errors), block, seed),
-        Metric(REGRESSOR, "rmse", fold, float(np.sqrt((errors**2).mean())), len(errors)),
-        _mean(REGRESSOR, "directional_accuracy", fold, (np.sign(forecast) == np.sign(realized)) * 1.0, block, seed),
-    ]
-    if scale > 0:
-        metrics.append(Metric(REGRESSOR, "r2_against_zero", fold, 1 - float((errors**2).sum()) / scale, len(errors)))
-    if len(errors) > 2 and np.ptp(forecast) > 0 and np.ptp(realized) > 0:
-        metrics.append(Metric(REGRESSOR, "ic", fold, float(spearmanr(forecast, realized).statistic), len(errors)))
+    sides = np.sign(forecast) == np.sign(realized)
+    columns = np.column_stack([np.abs(errors), errors**2, realized**2])
+    absolute, squared, scale = resample.means(columns).T
+    with np.errstate(invalid="ignore", divide="ignore"):
+        explained = 1 - squared / scale
+    scores = {"mae": absolute, "rmse": np.sqrt(squared), "r2_against_zero": explained}
+    if np.ptp(forecast) == 0:
+        return scores  # a constant ranks nothing, and its side is that of always up, always down or none
+    return scores | {
+        "directional_accuracy": resample.means(sides.astype(float)),
+        "ic": rank_correlation(realized, forecast, resample),
+    }
+
+
+def rank_correlation(realized: Floats, forecast: Floats, resample: Resample) -> Floats:
+    """Spearman's correlation; replications keep the ranks of the sample."""
+    from scipy.stats import rankdata  # noqa: PLC0415
+
+    a, b = rankdata(realized), rankdata(forecast)
+    a, b = a - a.mean(), b - b.mean()
+    ma, mb, ab, aa, bb = resample.means(np.column_stack([a, b, a * b, a * a, b * b])).T
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray((ab - ma * mb) / np.sqrt((aa - ma**2) * (bb - mb**2)))
+
+
+def _skill(case: _Case, resample: Resample, lag: int, fold: int) -> list[Metric]:
+    """Paired gains over the best baseline, and the p-value of there being none.
+
+    A model has to gain in both its loss and its accuracy, over every baseline: the largest p-value counts.
+    """
+    losses = {name: log_losses(case.truth, given) for name, given in case.probabilities.items()}
+    hits = {name: (given >= 0.5) == (case.truth == 1) for name, given in case.probabilities.items()}
+    hits |= {name: given == case.truth for name, given in case.calls.items()}
+    scale = float((case.realized**2).mean()) or 1.0  # of squared errors, so that gains are in units of R²
+    errors = {name: (given - case.realized) ** 2 / scale for name, given in case.returns.items()}
+    hits[REGRESSOR] = np.sign(case.returns[REGRESSOR]) == np.sign(case.realized)
+
+    called = {name: hits[name] * -1.0 for name in (BASELINE_RATE, BASELINE_PERSISTENCE, BASELINE_UP)}
+    stated = {name: losses[name] for name in (BASELINE_RATE, BASELINE_COIN)}
+    valued = {name: errors[name] for name in (BASELINE_ZERO, BASELINE_MEAN)}
+    models = [name for name in case.probabilities if name not in (BASELINE_RATE, BASELINE_COIN)]
+    metrics: list[Metric] = []
+    for name in (*models, REGRESSOR):
+        mine, their, gain = (errors, valued, "r2_gain") if name == REGRESSOR else (losses, stated, "log_loss_gain")
+        p_value = 0.0
+        for label, own, beside in ((gain, mine[name], their), ("accuracy_gain", hits[name] * -1.0, called)):
+            best = min(beside.values(), key=lambda values: float(values.mean()))
+            metrics.append(_metric(name, label, fold, len(own), resample.means(best - own)))
+            p_value = max(p_value, *(positive_mean_p_value(values - own, lag) for values in beside.values()))
+        metrics.append(Metric(name, SKILL, fold, p_value, len(case.truth)))
     return metrics
 
 
-def pooled(metrics: list[Metric], model: str, metric: str) -> Metric | None:
+def pooled(metrics: Sequence[Metric], model: str, metric: str, fold: int = POOLED) -> Metric | None:
     """The pooled score of one model, None where it is not defined."""
-    return next((m for m in metrics if (m.model_name, m.metric_name, m.fold) == (model, metric, POOLED)), None)
+    return next((m for m in metrics if (m.model_name, m.metric_name, m.fold) == (model, metric, fold)), None)
 
 
-def summary(metrics: list[Metric]) -> Mapping[str, Mapping[str, float]]:
+def summary(metrics: Sequence[Metric], fold: int = POOLED) -> dict[str, dict[str, float]]:
     """Pooled values by model and metric."""
     table: dict[str, dict[str, float]] = {}
     for metric in metrics:
-        if metric.fold == POOLED:
+        if metric.fold == fold:
             table.setdefault(metric.model_name, {})[metric.metric_name] = metric.value
     return table
+
+
+def accuracy_floor(result: OutOfSample, rows: TrainingSet) -> float:
+    """What accuracy a served bundle must not fall below: one standard error under its walk-forward one, 0.5 at least.
+
+    Parameters
+    ----------
+    result : OutOfSample
+        Of the walk-forward folds.
+    rows : TrainingSet
+        The whole one.
+    """
+    correct = ((result.prob_up[ENSEMBLE] >= 0.5) == (rows.directions[result.rows] == 1)).astype(float)
+    return max(0.5, float(correct.mean()) - bootstrap.hac_error(correct, hac_lag(rows.horizon)))

@@ -34,6 +34,7 @@ REASONS: Final[Mapping[str, str]] = {
     Reason.FEATURES_MISSING: "Some model inputs have no value.",
     Reason.WARMING_UP: "Not enough unbroken history yet.",
     Reason.NO_MODEL: "No model has been trained yet.",
+    Reason.MODEL_REFUSED: "Its model files are damaged, and so are those of every earlier model.",
 }
 
 # A reason of a retrain decision opens with the statement that failed; people read what failed instead.

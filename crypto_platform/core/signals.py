@@ -37,6 +37,7 @@ class Reason(StrEnum):
     FEATURES_MISSING = "features_missing"
     WARMING_UP = "warming_up"
     NO_MODEL = "no_model"
+    MODEL_REFUSED = "model_refused"
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,8 @@ class Fold:
 
 MAX_HOLDOUT: Final = 30 * HOURS_PER_DAY
 
-# history from which a plan applies (valid rows), the plan, and whether it has a holdout; longest first
+# history from which a plan applies (valid rows: a year or 90 days less what gaps and zero returns take), the plan, and
+# whether it has a holdout; longest first
 PLANS: Final = (
     (300 * HOURS_PER_DAY, Plan(train=2160, test=168, embargo=24), True),
     (80 * HOURS_PER_DAY, Plan(train=1080, test=120, embargo=24), True),
@@ -98,3 +99,29 @@ def walk_forward_folds(hours: NDArray[np.int64], horizon: int, plan: Plan) -> li
             folds.append(Fold(train, test))
         test_start -= plan.test
     return folds[::-1]
+
+
+def newest_window(hours: NDArray[np.int64], end: int, plan: Plan) -> NDArray[np.int64]:
+    """Rows of the training window whose last hour is the newest up to `end`, as long as a fold's.
+
+    Parameters
+    ----------
+    hours : array of int, shape (n,)
+        Ascending.
+    end : int
+        Hour since 1970; the newest row may be at it.
+    plan : Plan
+    """
+    upto = hours[hours <= end]
+    if not len(upto):
+        return np.empty(0, dtype=np.int64)
+    return np.flatnonzero((hours > upto[-1] - plan.train) & (hours <= end))
+
+
+def holdout_fold(hours: NDArray[np.int64], horizon: int, plan: Plan) -> Fold | None:
+    """The newest `plan.holdout` hours as a test, after a training window with the same pause; None without one."""
+    start = int(hours[-1]) + 1 - plan.holdout if plan.holdout and len(hours) else None
+    if start is None:
+        return None
+    train = newest_window(hours, start - horizon - plan.embargo, plan)
+    return Fold(train, np.flatnonzero(hours >= start)) if len(train) else None

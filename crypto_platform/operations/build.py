@@ -1,6 +1,7 @@
 """Features and labels, kept up with the candles."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -19,6 +20,7 @@ from crypto_platform.tables import features, ohlcv_data, sentiment_data
 from crypto_platform.tables.features import HORIZONS
 
 CHUNK_ROWS: Final = 400_000  # candles in memory at a time, about 0.5 GB with their features
+ATTEMPTS: Final = 3  # for a symbol whose candles change while its features are computed
 SENTIMENT_LOOKBACK: Final = timedelta(days=12)  # a week of change, staleness and a hole
 
 Read = Callable[[Select[Any]], pd.DataFrame]
@@ -38,21 +40,43 @@ def build_features(
 
     Only hours after the symbol's watermark are computed, with `LOOKBACK_ROWS` hours before them, and the few rows
     whose labels the new candles resolve. A candle that arrives late or is restated takes the watermark back, and all
-    rows from there on are computed anew.
+    rows from there on are computed anew; where it arrives between the reading and the writing of a symbol, nothing is
+    written, and the symbol is computed again, `ATTEMPTS` times at most.
     """
     end = closed_until(as_of, settle)
     dataset = FEATURES_MARK + feature_set.hash
-    marks = watermarks.read_marks(store, dataset, symbols)
-    done = {symbol: mark.watermark for symbol, mark in marks.items()}
-    done |= _first_candles(store, [symbol for symbol in symbols if symbol not in done])
-    plan = {symbol: done[symbol] - max(HORIZONS) * HOUR for symbol in symbols if symbol in done}
-
     results: dict[str, SymbolResult] = {}
-    for chunk in chunks(plan, end):
-        results |= _build_chunk(store, chunk, end, as_of, feature_set, dataset)
+    waiting = list(symbols)
+    for _ in range(ATTEMPTS):
+        marks = _marks(store, dataset, waiting)
+        plan = {symbol: marks[symbol].watermark - max(HORIZONS) * HOUR for symbol in waiting if symbol in marks}
+        waiting = []
+        for chunk in chunks(plan, end):
+            computed = compute_rows(store.read, chunk, end, as_of, feature_set)
+            for symbol, rows in computed.groupby("symbol", sort=False) if len(computed) else ():
+                if result := _write(store, dataset, symbol, rows, marks[symbol]):
+                    results[symbol] = result
+                else:
+                    waiting.append(symbol)
+    why = dict.fromkeys(waiting, f"what they are made of changed {ATTEMPTS} times meanwhile: the next run builds them")
     return Report(
-        features.name, tuple(results.get(s, SymbolResult(s, error="no candles yet: collect first")) for s in symbols)
+        features.name,
+        tuple(results.get(s) or SymbolResult(s, error=why.get(s, "no candles yet: collect first")) for s in symbols),
     )
+
+
+def _marks(store: Warehouse, dataset: str, symbols: Sequence[str]) -> dict[str, Mark]:
+    """Mark of each symbol that has candles; without one yet, it gets one at its first candle.
+
+    So there is a mark before the candles are read: what changes from then on changes it.
+    """
+    marks = watermarks.read_marks(store, dataset, symbols)
+    first = _first_candles(store, [symbol for symbol in symbols if symbol not in marks])
+    if not first:
+        return marks
+    with store.begin() as connection:
+        watermarks.begin_marks(connection, dataset, first)
+    return watermarks.read_marks(store, dataset, symbols)
 
 
 def _first_candles(store: Warehouse, symbols: Sequence[str]) -> dict[str, datetime]:
@@ -79,26 +103,16 @@ def chunks(plan: Mapping[str, datetime], end: datetime) -> Iterator[dict[str, da
         yield chunk
 
 
-def _build_chunk(
-    store: Warehouse,
-    plan: dict[str, datetime],
-    end: datetime,
-    as_of: datetime,
-    feature_set: science.FeatureSet,
-    dataset: str,
-) -> dict[str, SymbolResult]:
-    computed = compute_rows(store.read, plan, end, as_of, feature_set)
-    if computed.empty:
-        return {}
-    results = {}
-    for symbol, rows in computed.groupby("symbol", sort=False):
-        last = rows["timestamp"].iloc[-1].to_pydatetime()
-        with store.begin() as connection:
-            written = warehouse.upsert(connection, features, rows)
-            watermarks.write_mark(connection, dataset, symbol, Mark(last + HOUR))
-        details = {"valid": int(rows["is_valid"].sum()), "filled": int(rows["is_filled"].sum())}
-        results[symbol] = SymbolResult(symbol, written, rows["timestamp"].iloc[0].to_pydatetime(), last, details)
-    return results
+def _write(store: Warehouse, dataset: str, symbol: str, rows: pd.DataFrame, mark: Mark) -> SymbolResult | None:
+    """Store rows and move the mark they were computed from; None where that has changed, by whomever."""
+    first, last = (moment.to_pydatetime() for moment in rows["timestamp"].iloc[[0, -1]])
+    with store.begin() as connection:
+        if watermarks.read_mark(connection, dataset, symbol) != mark:
+            return None
+        written = warehouse.upsert(connection, features, rows)
+        watermarks.write_mark(connection, dataset, symbol, replace(mark, watermark=last + HOUR))
+    details = {"valid": int(rows["is_valid"].sum()), "filled": int(rows["is_filled"].sum())}
+    return SymbolResult(symbol, written, first, last, details)
 
 
 def compute_rows(

@@ -11,11 +11,12 @@ import pandas as pd
 from numpy.typing import NDArray
 from sqlalchemy import Select, and_, case, func, select
 
-from crypto_platform.core import estimators, signals
 from crypto_platform.core import features as science
+from crypto_platform.core import serving, signals
+from crypto_platform.core.calibration import log_losses
 from crypto_platform.core.experiments import Experiment, Variant, published_arm, summarize
-from crypto_platform.core.metrics import log_losses
 from crypto_platform.core.signals import CLASSIFIERS, ENSEMBLE, REGRESSOR
+from crypto_platform.errors import ArtifactError
 from crypto_platform.operations import registry, watermarks
 from crypto_platform.operations.experiments import experiments, start_defaults
 from crypto_platform.operations.provenance import provenance_of_store
@@ -28,7 +29,6 @@ from crypto_platform.storage.warehouse import Warehouse
 from crypto_platform.tables import (
     ab_test_results,
     features,
-    model_versions,
     prediction_outcomes,
     predictions,
 )
@@ -114,21 +114,7 @@ def _pinned(store: Warehouse, running: Sequence[Experiment]) -> Mapping[str, Ser
     """Bundles that experiments name, by version."""
     texts = [text for e in running for text in (e.variant_a, e.variant_b)]
     versions = {version for text in texts if (version := Variant.parse(text).version)}
-    if not versions:
-        return {}
-    rows = store.read(select(model_versions).where(model_versions.c.version.in_(versions)))
-    return {
-        row.version: Served(
-            symbol=row.symbol,
-            horizon=int(row.horizon),
-            version=row.version,
-            bundle_sha256=row.bundle_sha256,
-            trained_at=row.trained_at.to_pydatetime(),
-            train_end=row.train_end.to_pydatetime(),
-            since=row.trained_at.to_pydatetime(),
-        )
-        for row in rows.itertuples()
-    }
+    return {version: registry.registered(store, version) for version in versions}
 
 
 def _of_bundle(
@@ -139,8 +125,11 @@ def _of_bundle(
     wanted = rows[(rows["symbol"] == served.symbol) & (rows["prediction_timestamp"] >= served.trained_at)]
     if artifacts is None or wanted.empty:
         return prob_up
-    models, manifest = registry.load(artifacts, served)
-    names = list(manifest["features"])
+    try:
+        form = registry.load(artifacts, served)
+    except ArtifactError:  # a missing arm, which the report counts; checks of bundles name the culprit
+        return prob_up
+    names = list(form.feature_names)
     inputs = store.read(
         select(features.c.timestamp, *(features.c[name] for name in names)).where(
             features.c.symbol == served.symbol,
@@ -153,7 +142,7 @@ def _of_bundle(
     values = inputs.set_index("timestamp").reindex(rows["candle_timestamp"])[names].to_numpy(float)
     usable = np.isfinite(values).all(axis=1) & rows.index.isin(wanted.index)
     if usable.any():
-        made = estimators.predict(models, values[usable], names, served.horizon)
+        made = serving.predict(form, values[usable])
         combined = signals.combine(np.column_stack([made[name] for name in CLASSIFIERS]), made[REGRESSOR])
         prob_up[usable] = combined.prob_up if model == ENSEMBLE else made[model]
     return prob_up

@@ -1,22 +1,23 @@
 """Forecasts of the champions, hour by hour, each with its signal or the reason for none."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 import numpy as np
 import pandas as pd
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, func, select
 
-from crypto_platform.core import estimators, signals
 from crypto_platform.core import features as science
+from crypto_platform.core import serving, signals
 from crypto_platform.core.bars import TIMESTAMP_DTYPE
 from crypto_platform.core.hours import HOUR, SETTLE, newest_closed
 from crypto_platform.core.hours import as_of as usable_from
+from crypto_platform.core.serving import ServingForm
 from crypto_platform.core.signals import CLASSIFIERS, REGRESSOR, Reason, Signal, SignalRules
-from crypto_platform.errors import ArtifactError
 from crypto_platform.operations import registry
-from crypto_platform.operations.registry import Served
+from crypto_platform.operations.registry import FallBack, Served
 from crypto_platform.operations.results import Report, SymbolResult
 from crypto_platform.storage import warehouse
 from crypto_platform.storage.artifacts import ArtifactStore
@@ -66,8 +67,9 @@ def predict(
     Returns
     -------
     Report
-        A forecast that is there is never written again. A symbol without candles, or whose bundle is refused, is
-        that symbol's error.
+        A forecast that is there is never written again. Where the champion's bundle is refused, the newest sound
+        champion before it serves from that hour on, and the symbol's details say why; where there is none, the hour
+        is a HOLD and the refusal is the symbol's error, as it is of a symbol without candles.
 
     Raises
     ------
@@ -84,21 +86,25 @@ def predict(
     results = []
     for symbol in symbols:
         mine = inputs.get(symbol)
-        if mine is None:
-            results.append(SymbolResult(symbol, error=_nothing_to_forecast(store, symbol)))
+        if mine is None or mine["is_filled"].all():
+            results.append(SymbolResult(symbol, error=_nothing_to_forecast(store, symbol, newest)))
             continue
-        rows: list[pd.DataFrame] = []
-        error = None
-        for horizon in horizons:
-            try:
-                made = _forecast(
-                    artifacts, mine, past[symbol], served.get((symbol, horizon), []), horizon, rules, expiry, settle
-                )
-            except ArtifactError as refused:
-                error = str(refused)
-                continue
-            rows.append(made.assign(symbol=symbol, horizon=horizon))
-        results.append(_store(store, symbol, rows, newest, as_of, created_at, settle, error))
+        made = [
+            _forecast(
+                store,
+                artifacts,
+                mine,
+                past[symbol],
+                served.get((symbol, horizon), []),
+                symbol,
+                horizon,
+                rules,
+                expiry,
+                settle,
+            )
+            for horizon in horizons
+        ]
+        results.append(_store(store, symbol, made, newest, as_of, created_at, settle))
     return Report(predictions.name, tuple(results))
 
 
@@ -139,25 +145,47 @@ def _by_key(history: Sequence[Served]) -> dict[tuple[str, int], list[Served]]:
     return keyed
 
 
-def _nothing_to_forecast(store: Warehouse, symbol: str) -> str:
+def _nothing_to_forecast(store: Warehouse, symbol: str, newest: datetime) -> str:
+    """Why the newest closed hour has no forecast."""
     last = store.read(
-        select(features.c.timestamp).where(features.c.symbol == symbol).order_by(features.c.timestamp.desc()).limit(1)
+        select(features.c.timestamp, features.c.is_filled)
+        .where(*_within([symbol], newest))
+        .order_by(features.c.timestamp.desc())
+        .limit(1)
     )
     if last.empty:
         return "no features yet: collect and build first"
-    return f"{Reason.STALE_DATA}: its newest candle is {last['timestamp'].iloc[0]:%Y-%m-%d %H:%M} UTC"
+    at = f"{last['timestamp'].iloc[0]:%Y-%m-%d %H:%M} UTC"
+    if last["is_filled"].iloc[0]:
+        return f"its candle of {at} stands in from a fallback source, and no such hour is forecast"
+    return f"{Reason.STALE_DATA}: its newest candle is of {at}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """Forecasts of one symbol and horizon, the changes of champion that go with them, and what was refused.
+
+    `refused` has the reasons; `failed` says that nobody served an hour because of them.
+    """
+
+    rows: pd.DataFrame
+    moves: tuple[FallBack, ...] = ()
+    refused: tuple[str, ...] = ()
+    failed: bool = False
 
 
 def _forecast(
+    store: Warehouse,
     artifacts: ArtifactStore,
     rows: pd.DataFrame,
     past: pd.DataFrame,
     served: Sequence[Served],
+    symbol: str,
     horizon: int,
     rules: SignalRules,
     expiry: timedelta,
     settle: timedelta,
-) -> pd.DataFrame:
+) -> _Made:
     """Forecast rows of one symbol and horizon, every hour by the champion of its moment."""
     wanted = rows[~rows["is_filled"]]
     scale = _mean_abs_return(past, wanted["timestamp"], horizon)
@@ -165,16 +193,40 @@ def _forecast(
     moments = wanted["timestamp"] + HOUR + settle
     changes = pd.DatetimeIndex([s.since for s in served], dtype=TIMESTAMP_DTYPE)
     position = changes.searchsorted(moments, side="right")
-    parts = []
+    parts, moves, failed = [], [], False
+    refused: dict[str, str] = {}
     for number in np.unique(position):
-        chosen = position == number
-        part, its_scale = wanted[chosen], scale[chosen]
+        part = wanted[position == number]
         if number == 0:
             parts.append(_abstain(part, NO_VERSION, Reason.NO_MODEL, None))
-        else:
-            champion = served[number - 1]
-            parts.append(_forecast_by(artifacts, part, its_scale, champion, horizon, rules, expiry))
-    return pd.concat(parts, ignore_index=True)
+            continue
+        held, choice = served[number - 1], registry.choose(artifacts, served[:number])
+        refused |= choice.refused
+        if choice.refused:
+            part = _after_its_last(store, part, held)
+            failed |= choice.form is None
+        if part.empty:
+            continue
+        if choice.served is None or choice.form is None:
+            parts.append(_abstain(part, held.version, Reason.MODEL_REFUSED, None))
+            continue
+        if choice.refused:
+            at = moments[part.index[0]].to_pydatetime()
+            moves.append(FallBack(held, choice.served, choice.refused[held.version], at))
+        parts.append(_forecast_by(choice.form, part, scale[part.index], choice.served, rules, expiry))
+    frame = pd.concat(parts, ignore_index=True) if parts else wanted.iloc[:0]
+    return _Made(frame.assign(symbol=symbol, horizon=horizon), tuple(moves), tuple(refused.values()), failed)
+
+
+def _after_its_last(store: Warehouse, rows: pd.DataFrame, held: Served) -> pd.DataFrame:
+    """Hours after the last that a bundle forecast while it was sound: those before stay its own."""
+    p = predictions.c
+    last = store.read(
+        select(func.max(p.candle_timestamp).label("last")).where(
+            p.symbol == held.symbol, p.horizon == held.horizon, p.version == held.version
+        )
+    )["last"].iloc[0]
+    return rows if pd.isna(last) else rows[rows["timestamp"] > last]
 
 
 def _mean_abs_return(past: pd.DataFrame, at: pd.Series, horizon: int) -> pd.Series:
@@ -186,16 +238,14 @@ def _mean_abs_return(past: pd.DataFrame, at: pd.Series, horizon: int) -> pd.Seri
 
 
 def _forecast_by(
-    artifacts: ArtifactStore,
+    form: ServingForm,
     rows: pd.DataFrame,
     scale: pd.Series,
     champion: Served,
-    horizon: int,
     rules: SignalRules,
     expiry: timedelta,
 ) -> pd.DataFrame:
-    models, manifest = registry.load(artifacts, champion)
-    names = manifest["features"]
+    names = list(form.feature_names)
     values = rows[names].to_numpy(float)
     finite = np.isfinite(values).all(axis=1)
     parts = []
@@ -209,7 +259,7 @@ def _forecast_by(
                 parts.append(_abstain(rows[chosen], champion.version, reason, names))
     if finite.any():
         usable = rows[finite]
-        forecasts = estimators.predict(models, values[finite], names, horizon)
+        forecasts = serving.predict(form, values[finite])
         expired = (usable["timestamp"] + HOUR - pd.Timestamp(usable_from(champion.train_end))) > expiry
         parts.append(_signals(usable, forecasts, scale[finite], expired, champion.version, rules))
     return pd.concat(parts, ignore_index=True)
@@ -276,15 +326,18 @@ def _signals(
 def _store(
     store: Warehouse,
     symbol: str,
-    parts: Sequence[pd.DataFrame],
+    made: Sequence[_Made],
     newest: datetime,
     as_of: datetime,
     created_at: datetime | None,
     settle: timedelta,
-    error: str | None,
 ) -> SymbolResult:
+    refused = [why for part in made for why in part.refused]
+    error = "; ".join(refused) if any(part.failed for part in made) else None
+    details: dict[str, Any] = {"refused": "; ".join(refused)} if refused and not error else {}
+    parts = [part.rows for part in made if len(part.rows)]
     if not parts:
-        return SymbolResult(symbol, error=error)
+        return SymbolResult(symbol, details=details, error=error)
     rows = pd.concat(parts, ignore_index=True)
     rows["candle_timestamp"] = pd.to_datetime(rows["candle_timestamp"], utc=True)
     rows["prediction_timestamp"] = rows["candle_timestamp"] + HOUR
@@ -297,12 +350,18 @@ def _store(
     rows = rows.assign(role=registry.CHAMPION, origin=np.where(late, "late", "live"))
     with store.begin() as connection:
         written = warehouse.insert_missing(connection, predictions, rows)
+        for move in (move for part in made for move in part.moves):
+            # From the first hour that is really forecast: some may have been too late for it.
+            moments = rows.loc[rows["version"] == move.chosen.version, "prediction_timestamp"] + settle
+            if len(moments := moments[moments >= move.at]):
+                registry.fall_back(connection, replace(move, at=moments.min().to_pydatetime()))
     if rows.empty and is_there and error is None:  # a run after the tick's half hour, on request: nothing is wrong
-        return SymbolResult(symbol, details={"status": f"too late to forecast from the candle of {newest:%H:%M} UTC"})
+        late_by = f"too late to forecast from the candle of {newest:%H:%M} UTC"
+        return SymbolResult(symbol, details={**details, "status": late_by})
     if rows.empty:
-        return SymbolResult(symbol, error=error or f"{Reason.STALE_DATA}: no candle of {newest:%Y-%m-%d %H:%M} UTC yet")
+        return SymbolResult(symbol, error=error or _nothing_to_forecast(store, symbol, newest))
     last = rows.iloc[-1]
-    details: dict[str, Any] = {"signal": last["signal"], "reason": last["reason"] or ""}
+    details |= {"signal": last["signal"], "reason": last["reason"] or ""}
     if "prob_up" in rows and np.isfinite(last["prob_up"] if last["prob_up"] is not None else np.nan):
         details["prob_up"] = round(float(last["prob_up"]), 4)
     return SymbolResult(

@@ -2,11 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
+import pandas as pd
 from sqlalchemy import Connection, Select, and_, func, select
 
+from crypto_platform.core import features
+from crypto_platform.core.serving import ServingForm
+from crypto_platform.errors import ArtifactError, ConfigurationError
 from crypto_platform.storage import bundles, warehouse
 from crypto_platform.storage.artifacts import ArtifactStore
 from crypto_platform.storage.warehouse import Warehouse
@@ -14,6 +18,8 @@ from crypto_platform.tables import model_aliases, model_versions
 
 CHAMPION: Final = "champion"
 PREVIOUS: Final = "previous"
+FALL_BACK: Final = "predict"  # actor of a fall back
+REASON_LENGTH: Final = 200  # of the column
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,16 +94,182 @@ def point(
     warehouse.upsert(connection, model_aliases, warehouse.records(rows))
 
 
-def load(artifacts: ArtifactStore, served: Served) -> tuple[dict[str, Any], Mapping[str, Any]]:
-    """Models and manifest of a bundle.
+def registered(store: Warehouse, version: str) -> Served:
+    """A registered bundle, whether an alias points to it or not; `since` is when it was trained.
+
+    Raises
+    ------
+    ConfigurationError
+        There is no such version.
+    """
+    rows = store.read(
+        select(model_versions, model_versions.c.trained_at.label("at")).where(model_versions.c.version == version)
+    )
+    if rows.empty:
+        raise ConfigurationError(f"there is no bundle {version!r}; `crypto-platform models list` shows all")
+    return _row(next(rows.itertuples()))
+
+
+def promote(
+    store: Warehouse, artifacts: ArtifactStore, version: str, *, at: datetime, actor: str, reason: str
+) -> tuple[str, int]:
+    """Make a registered bundle the champion of its symbol and horizon, which are returned.
+
+    Raises
+    ------
+    ConfigurationError
+        There is no such version, or a champion was chosen later than `at`.
+    ArtifactError
+        The bundle is refused: it would not serve.
+    """
+    served = registered(store, version)
+    load(artifacts, served)
+    _move(store, served.symbol, served.horizon, version, at=at, actor=actor, reason=reason)
+    return served.symbol, served.horizon
+
+
+def rollback(
+    store: Warehouse, artifacts: ArtifactStore, symbol: str, horizon: int, *, at: datetime, actor: str, reason: str
+) -> str:
+    """Make the newest sound champion before the present one serve again, and return its version.
+
+    A second rollback comes back: the one rolled back from is then the newest before.
+
+    Raises
+    ------
+    ConfigurationError
+        No other bundle ever served, or a champion was chosen later than `at`.
+    ArtifactError
+        All of them are refused.
+    """
+    past = [s for s in history(store, [symbol]) if s.horizon == horizon and s.since <= at]
+    earlier = [s for s in past if s.version != past[-1].version]
+    if not earlier:
+        raise ConfigurationError(f"no other bundle ever served {symbol}, {horizon} h: there is nothing to go back to")
+    choice = choose(artifacts, earlier)
+    if choice.served is None:
+        raise ArtifactError("; ".join(choice.refused.values()))
+    _move(store, symbol, horizon, choice.served.version, at=at, actor=actor, reason=reason)
+    return choice.served.version
+
+
+def _move(store: Warehouse, symbol: str, horizon: int, version: str, *, at: datetime, actor: str, reason: str) -> None:
+    changes = [s.since for s in history(store, [symbol]) if s.horizon == horizon]
+    if changes and changes[-1] > at:
+        raise ConfigurationError(
+            f"the champion of {symbol}, {horizon} h was chosen at {changes[-1]:%Y-%m-%d %H:%M} UTC, later than "
+            f"{at:%Y-%m-%d %H:%M} UTC; name a later moment by --now"
+        )
+    with store.begin() as connection:
+        point(connection, symbol, horizon, version, at=at, actor=actor, reason=reason[:REASON_LENGTH])
+
+
+def load(artifacts: ArtifactStore, served: Served) -> ServingForm:
+    """The models of a bundle as they serve. Hashes are checked before anything else looks into a file.
 
     Raises
     ------
     ArtifactError
-        See `storage.bundles.load_models`.
+        See `ArtifactStore.open` and `bundles.load_serving`; or the bundle is of another symbol, horizon or set of
+        features than it should be.
     """
     bundle = artifacts.open(served.version, served.bundle_sha256)
-    return bundles.load_models(bundle), bundle.manifest
+    said = bundle.manifest
+    if (said.get("symbol"), said.get("horizon")) != (served.symbol, served.horizon):
+        raise ArtifactError(
+            f"bundle {served.version} is of {said.get('symbol')}, {said.get('horizon')} h, not of {served.symbol}, "
+            f"{served.horizon} h; train again"
+        )
+    known = {s.hash: s.features for s in (features.DEFAULT, features.WITHOUT_SENTIMENT)}
+    if known.get(said.get("feature_set_hash", "")) != tuple(said.get("features", ())):
+        raise ArtifactError(
+            f"bundle {served.version} has feature set {said.get('feature_set')} ({said.get('feature_set_hash')}), "
+            "which this version does not build; train again"
+        )
+    return bundles.load_serving(bundle)
+
+
+@dataclass(frozen=True, slots=True)
+class FallBack:
+    """From `at` on `chosen` serves, because the bundle of `held` was refused."""
+
+    held: Served
+    chosen: Served
+    why: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Who forecasts where a champion should.
+
+    Attributes
+    ----------
+    served : Served or None
+        The champion itself, or the newest one before it whose bundle is sound; None where there is none.
+    form : ServingForm or None
+        Its models.
+    refused : mapping of str to str
+        Why each version was refused that stood before it, in the order tried.
+    """
+
+    served: Served | None
+    form: ServingForm | None
+    refused: Mapping[str, str]
+
+
+def choose(artifacts: ArtifactStore, past: Sequence[Served]) -> Choice:
+    """Load the last champion of a history, or the newest before it that is sound.
+
+    Parameters
+    ----------
+    artifacts : ArtifactStore
+    past : sequence of Served
+        Champions of one symbol and horizon, oldest first.
+    """
+    refused: dict[str, str] = {}
+    for served in reversed(past):
+        if served.version in refused:
+            continue
+        try:
+            return Choice(served, load(artifacts, served), refused)
+        except ArtifactError as error:
+            refused[served.version] = str(error)
+    return Choice(None, None, refused)
+
+
+def fall_back(connection: Connection, move: FallBack) -> None:
+    """Write down that an earlier champion serves, in the caller's transaction.
+
+    The row's key follows from the hour, so that the same hour, forecast again, writes nothing new.
+    """
+    row = {
+        "symbol": move.held.symbol,
+        "horizon": move.held.horizon,
+        "alias": CHAMPION,
+        "at": max(move.at, move.held.since + timedelta(microseconds=1)),
+        "version_from": move.held.version,
+        "version_to": move.chosen.version,
+        "actor": FALL_BACK,
+        "reason": f"fall back: {move.why}"[:REASON_LENGTH],
+    }
+    warehouse.insert_missing(connection, model_aliases, warehouse.records([row]))
+
+
+def aliases(store: Warehouse, symbols: Sequence[str]) -> pd.DataFrame:
+    """Every change of an alias of these symbols, oldest first: the rows of `model_aliases`."""
+    return store.read(
+        select(model_aliases)
+        .where(model_aliases.c.symbol.in_(symbols))
+        .order_by(model_aliases.c.at, model_aliases.c.symbol, model_aliases.c.horizon, model_aliases.c.alias)
+    )
+
+
+def held(store: Warehouse, symbols: Sequence[str], as_of: datetime) -> dict[tuple[str, int, str], str]:
+    """Version that each alias (symbol, horizon, name) points to at a moment."""
+    rows = aliases(store, symbols)
+    rows = rows[rows["at"] <= as_of]
+    return {(row.symbol, int(row.horizon), row.alias): row.version_to for row in rows.itertuples()}
 
 
 def _served() -> Select[Any]:

@@ -9,8 +9,8 @@ import pandas as pd
 from sqlalchemy import and_, func, select
 
 from crypto_platform.core import features as science
+from crypto_platform.core.calibration import log_losses
 from crypto_platform.core.hours import HOUR
-from crypto_platform.core.metrics import log_losses
 from crypto_platform.operations import watermarks
 from crypto_platform.operations.results import Report, SymbolResult
 from crypto_platform.operations.watermarks import Mark

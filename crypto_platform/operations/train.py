@@ -1,9 +1,10 @@
 """Train the four models of each symbol, register the bundle, and let it serve."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from multiprocessing import get_context
 from typing import Any, Final
@@ -12,7 +13,7 @@ import numpy as np
 import pandas as pd
 from sqlalchemy import select
 
-from crypto_platform.core import estimators, metrics, splits
+from crypto_platform.core import estimators, metrics, serving, splits, validation
 from crypto_platform.core import features as science
 from crypto_platform.core.estimators import ModelParameters, TrainingSet
 from crypto_platform.core.hours import HOUR
@@ -20,7 +21,7 @@ from crypto_platform.core.hours import as_of as usable_from
 from crypto_platform.core.metrics import Metric
 from crypto_platform.core.panel import from_hours, hours_since_1970
 from crypto_platform.core.signals import ENSEMBLE
-from crypto_platform.errors import NotTrainableError
+from crypto_platform.errors import ArtifactError, NotTrainableError
 from crypto_platform.operations import registry
 from crypto_platform.operations.results import Report, SymbolResult
 from crypto_platform.storage import bundles, warehouse
@@ -30,6 +31,7 @@ from crypto_platform.tables import features, model_metrics, model_versions
 from crypto_platform.tables.features import target_direction, target_return
 
 DUE_AFTER: Final = timedelta(days=7)
+IMPORTANCE: Final = "feature_importance.json"
 BASELINES_SHOWN: Final = (metrics.BASELINE_RATE, metrics.BASELINE_PERSISTENCE)
 
 
@@ -45,7 +47,9 @@ class Trained:
     train_hours: tuple[int, int]
     n_rows: int
     data_hash: str
+    said: Mapping[str, Any] = field(default_factory=dict)  # further entries of the manifest
     refusal: str | None = None
+    error: str | None = None
 
 
 def due(store: Warehouse, symbols: Sequence[str], horizons: Sequence[int], as_of: datetime) -> tuple[str, ...]:
@@ -69,6 +73,7 @@ def train(
     train_days: int,
     parameters: ModelParameters,
     workers: int = 1,
+    importance_rows: int = validation.IMPORTANCE_ROWS,
     reason: str = "requested",
 ) -> Report:
     """Train on the newest rows whose labels had resolved by `as_of`, and make the bundle the champion.
@@ -87,6 +92,8 @@ def train(
     parameters : ModelParameters
     workers : int
         Processes, one thread each.
+    importance_rows : int
+        Out-of-sample rows that the importance of features is measured on; 0 does not.
     reason : str
         Kept with the change of the alias.
 
@@ -96,7 +103,7 @@ def train(
         A symbol without enough to learn from has `status: not_trainable` and keeps what serves; that is no failure.
     """
     jobs = [
-        (symbol, horizon, rows, parameters, train_days)
+        (symbol, horizon, rows, parameters, train_days, importance_rows)
         for symbol in symbols
         for horizon in horizons
         for rows in [_rows(store, symbol, horizon, as_of, train_days)]
@@ -136,29 +143,67 @@ def _run(jobs: Sequence[tuple[Any, ...]], workers: int) -> Iterable[Trained]:
         return list(pool.map(_train_one, *zip(*jobs, strict=True)))
 
 
-def _train_one(symbol: str, horizon: int, frame: pd.DataFrame, parameters: ModelParameters, train_days: int) -> Trained:
-    """The CPU part, in a process of its own: validate walk-forward, refit on all rows."""
+def _train_one(
+    symbol: str,
+    horizon: int,
+    frame: pd.DataFrame,
+    parameters: ModelParameters,
+    train_days: int,
+    importance_rows: int,
+) -> Trained:
+    """The CPU part, in a process of its own: validate the recipe, then refit it on the newest window."""
     feature_set = _available(frame)
     rows = training_set(frame, feature_set, horizon)
+    plan = splits.plan_for(min(len(rows), 24 * train_days))
     nothing = Trained(symbol, horizon, feature_set, {}, [], (0, 0), len(rows), "")
     try:
         estimators.require_trainable(rows)
-        folds = splits.walk_forward_folds(rows.hours, horizon, splits.plan_for(min(len(rows), 24 * train_days)))
-        validation = estimators.walk_forward(rows, folds, parameters)
-        fitted = estimators.fit(rows, parameters)
+        folds = splits.walk_forward_folds(rows.hours, horizon, plan)
+        validated = validation.walk_forward(rows, folds, parameters, plan.test, importance_rows)
+        scores = metrics.evaluate(validated.forecasts, rows, parameters.seed)
+        if held_out := splits.holdout_fold(rows.hours, horizon, plan):
+            forecasts = validation.score_holdout(rows, held_out, parameters, validated.calibrators, plan.holdout)
+            scores += metrics.evaluate(forecasts, rows, parameters.seed, metrics.HOLDOUT)
+        newest = rows.take(splits.newest_window(rows.hours, int(rows.hours[-1]), plan))
+        fitted = replace(estimators.fit(newest, parameters), calibrators=validated.calibrators)
+        files = bundles.to_files(fitted, newest.inputs)
     except NotTrainableError as error:
         return replace(nothing, refusal=str(error))
-    scores = metrics.walk_forward_metrics(validation, rows.directions, rows.returns, horizon, parameters.seed)
+    except ArtifactError as error:
+        return replace(nothing, error=str(error))
+    if validated.importance:
+        files[IMPORTANCE] = _importance(validated, rows.feature_names)
     return Trained(
         symbol,
         horizon,
         feature_set,
-        bundles.to_files(fitted),
+        files,
         scores,
-        (int(rows.hours[0]), int(rows.hours[-1])),
-        len(rows),
+        (int(newest.hours[0]), int(newest.hours[-1])),
+        len(newest),
         _data_hash(rows),
+        said={
+            "plan": asdict(plan),
+            "validation_rows": len(rows),
+            "p0": metrics.accuracy_floor(validated.forecasts, rows),
+            "calibrators": {name: found.tolist() for name, found in validated.calibrators.items()},
+            "threads": 1,
+        },
     )
+
+
+def _importance(validated: validation.WalkForward, names: Sequence[str]) -> bytes:
+    """The readable file: features of each model, the most important first."""
+    ranked = {
+        model: dict(sorted(zip(names, values.round(6).tolist(), strict=True), key=lambda item: -item[1]))
+        for model, values in validated.importance.items()
+    }
+    said = {
+        "meaning": "rise of the log loss (nats) when the feature's values are exchanged among out-of-sample rows",
+        "rows": validated.importance_rows,
+        "models": ranked,
+    }
+    return json.dumps(said, indent=1).encode()
 
 
 def _available(frame: pd.DataFrame) -> science.FeatureSet:
@@ -200,6 +245,8 @@ def _register(
     """Publish the bundle, then write its row, its metrics and its alias in one transaction."""
     if trained.refusal:
         return SymbolResult(trained.symbol, details={"status": "not_trainable", "why": trained.refusal})
+    if trained.error:
+        return SymbolResult(trained.symbol, error=trained.error)
     first, last = (from_hours(np.array([hour]))[0].to_pydatetime() for hour in trained.train_hours)
     described = {
         "symbol": trained.symbol,
@@ -213,9 +260,15 @@ def _register(
         "data_hash": trained.data_hash,
         "parameters": asdict(parameters),
         "metrics": metrics.summary(trained.scores),
+        "holdout": metrics.summary(trained.scores, metrics.HOLDOUT),
         "libraries": bundles.versions(),
+        bundles.SERVING_FORMAT: serving.FORMAT,
+        **trained.said,
     }
-    bundle = artifacts.publish(trained.files, described)
+    try:
+        bundle = artifacts.publish(trained.files, described)
+    except ArtifactError as error:
+        return SymbolResult(trained.symbol, error=str(error))
     row = {
         "version": bundle.version,
         "symbol": trained.symbol,
@@ -228,7 +281,7 @@ def _register(
         "feature_set_hash": trained.feature_set.hash,
         "data_hash": trained.data_hash,
         "bundle_sha256": bundle.sha256,
-        "details": {key: described[key] for key in ("parameters", "metrics", "libraries")},
+        "details": {key: described[key] for key in ("parameters", "metrics", "holdout", "libraries", *trained.said)},
     }
     scores = [
         {
@@ -271,4 +324,5 @@ def _merge(symbol: str, parts: Sequence[SymbolResult]) -> SymbolResult:
     if len(parts) == 1:
         return parts[0]
     details = {f"{i}.{key}": value for i, part in enumerate(parts) for key, value in part.details.items()}
-    return SymbolResult(symbol, sum(part.rows for part in parts), details=details)
+    errors = "; ".join(part.error for part in parts if part.error)
+    return SymbolResult(symbol, sum(part.rows for part in parts), details=details, error=errors or None)

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 import pandas as pd
-from sqlalchemy import Connection, Select, select, update
+from sqlalchemy import Connection, Select, case, literal, select, update
 
 from crypto_platform.storage import warehouse
 from crypto_platform.storage.warehouse import Warehouse
@@ -26,12 +26,16 @@ class Mark:
         None where the step has no beginning of its own.
     details : mapping
         What the step wants to remember; plain JSON values.
+    revision : int
+        How often what the step reads has changed: one that is not what it was before the work says that the work may
+        be of old rows.
     """
 
     watermark: datetime
     source: str | None = None
     since: datetime | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
+    revision: int = 0
 
 
 def read_marks(store: Warehouse, dataset: str, symbols: Sequence[str]) -> dict[str, Mark]:
@@ -60,9 +64,16 @@ def _marks(rows: pd.DataFrame) -> dict[str, Mark]:
             row.source,
             None if pd.isna(row.since) else row.since.to_pydatetime(),
             row.details or {},
+            row.revision,
         )
         for row in rows.itertuples()
     }
+
+
+def begin_marks(connection: Connection, dataset: str, at: Mapping[str, datetime]) -> None:
+    """Set the marks of symbols that have none yet."""
+    rows = [{"dataset": dataset, "symbol": symbol, "watermark": moment} for symbol, moment in at.items()]
+    warehouse.insert_missing(connection, watermarks, warehouse.records(rows))
 
 
 def write_mark(connection: Connection, dataset: str, symbol: str, mark: Mark) -> None:
@@ -75,19 +86,23 @@ def write_mark(connection: Connection, dataset: str, symbol: str, mark: Mark) ->
             "source": [mark.source],
             "since": pd.to_datetime([mark.since], utc=True),
             "details": [dict(mark.details) or None],
+            "revision": [mark.revision],
         }
     )
     warehouse.upsert(connection, watermarks, frame)
 
 
 def lower_marks(connection: Connection, prefix: str, symbol: str, to: datetime) -> None:
-    """Take back the marks of all datasets that begin with `prefix`: what they cover from `to` on must be redone."""
+    """Take back the marks of all datasets that begin with `prefix`: what they cover from `to` on must be redone.
+
+    Marks that do not reach that far learn of the change, too: whoever is at work beyond them has read what it replaces.
+    """
+    c = watermarks.c
     connection.execute(
         update(watermarks)
-        .where(
-            watermarks.c.dataset.startswith(prefix, autoescape=True),
-            watermarks.c.symbol == symbol,
-            watermarks.c.watermark > to,
+        .where(c.dataset.startswith(prefix, autoescape=True), c.symbol == symbol)
+        .values(
+            watermark=case((c.watermark > to, literal(to, c.watermark.type)), else_=c.watermark),
+            revision=c.revision + 1,
         )
-        .values(watermark=to)
     )

@@ -151,13 +151,14 @@ def text(name: str, comment: str, *, nullable: bool = False, unit: str = "text",
     return Column(name, String(length), nullable=nullable, comment=comment, info={"unit": unit})
 
 
-def count(name: str, comment: str, *, nullable: bool = False) -> Column[int]:
+def count(name: str, comment: str, *, nullable: bool = False, server_default: str | None = None) -> Column[int]:
     """A number of things, never negative."""
     return Column(
         name,
         Integer,
         CheckConstraint(f"{name} >= 0", name=f"{name}_range"),
         nullable=nullable,
+        server_default=server_default,
         comment=comment,
         info={"unit": "count"},
     )

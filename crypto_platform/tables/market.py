@@ -136,6 +136,7 @@ watermarks = Table(
     text("source", "The series' primary vendor, pinned at its first row", nullable=True),
     instant("since", "Work begins here; NULL where a step has no beginning of its own", nullable=True),
     document("details", "What the step wants to remember", nullable=True),
+    count("revision", "How often what the step reads has changed", server_default="0"),
     comment="One row per dataset and symbol: how far it is done. Written with the rows it speaks of.",
     info={"grain": "dataset, symbol"},
 )

@@ -2,14 +2,13 @@
 
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
-from pydantic import SecretStr
 from sqlalchemy import select
 
 from crypto_platform.errors import PlatformError
@@ -22,16 +21,16 @@ from crypto_platform.replay.clock import ReplayClock
 from crypto_platform.replay.faults import Faults
 from crypto_platform.replay.handling import HANDLED, Handling
 from crypto_platform.replay.scenario import Scenario
-from crypto_platform.replay.server import build_app, running_server, vendor_urls
+from crypto_platform.replay.server import build_app, running_server
 from crypto_platform.replay.simulated import SimulatedMarket
 from crypto_platform.sources import catalog
-from crypto_platform.sources.calls import Patience
 from crypto_platform.sources.gate import Gate
 from crypto_platform.storage.artifacts import ArtifactStore
 from crypto_platform.storage.warehouse import Warehouse
 from crypto_platform.symbols import load_symbols
 from crypto_platform.symbols import select as pick
 from crypto_platform.tables import market_data, ohlcv_data, ohlcv_revisions, quarantine, sentiment_data
+from crypto_platform_tests.integration.faulty import QUICK_ARGUMENTS, Impatient
 
 NOW = datetime(2025, 2, 5, 10, 20, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -43,18 +42,7 @@ NOT_DATA = ["known_at", "known_at_estimated", "high_24h", "low_24h"]  # ours, or
 # ccxt itself cuts and sorts the rows of its exchanges; the formats of all vendors have tests of their own.
 CANDLE_ENDPOINTS = ("binance.klines", "cryptocompare.histohour", "coindesk.hours", "binance_archive.*")
 EVERYWHERE = ("binance.klines", "coinpaprika.tickers", "fear_greed.fng", "binance_archive.monthly")
-ARGUMENTS = {"delay": ":0.1", "cooldown": ":5", "stale": ":7200", "drip": ":0.01", "clock": ":7200"}
 TABLES = {"coinpaprika": market_data, "fear_greed": sentiment_data}
-
-
-class Impatient(catalog.SourceConfig):
-    """Waits that cost no time."""
-
-    waits: list[float] = []  # noqa: RUF012 - shared on purpose
-
-    @property
-    def patience(self) -> Patience:
-        return replace(super().patience, sleep=self.waits.append)
 
 
 @dataclass
@@ -73,10 +61,8 @@ class Lab:
         return NOW + timedelta(seconds=self.seconds[0])
 
     def config(self, vendor: str) -> Impatient:
-        urls = {f"{name}_url": url for name, url in vendor_urls(self.url).items()}
-        key = SecretStr("replay")
         order = (vendor,) if vendor not in {"coinpaprika", "fear_greed", "binance_archive"} else ("binance",)
-        return Impatient(order=order, **urls, cryptocompare_api_key=key, coindesk_api_key=key)  # type: ignore[arg-type]
+        return Impatient.at(self.url, *order)
 
     def collect(self, store: Warehouse, vendor: str) -> str:
         """One collection; the error it ended in, of the vendor or of the symbol."""
@@ -166,7 +152,7 @@ class Run:
 
 def words(name: str, endpoint: str) -> str:
     """The fault as a script's step."""
-    argument = ARGUMENTS.get(name, "")
+    argument = QUICK_ARGUMENTS.get(name, "")
     is_newest = name in {"withhold", "restated", "frozen", "duplicate"} or (HANDLED[name][0] is Handling.ROW_REFUSED)
     takes_hours = any(e.name == name and e.argument == "[HOURS]" for e in catalogue())
     if takes_hours and is_newest and not endpoint.startswith("binance_archive"):

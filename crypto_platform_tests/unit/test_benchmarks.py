@@ -17,7 +17,7 @@ if importlib.util.find_spec("benchmarks") is None:
     pytest.skip("the folder `benchmarks` of the repository is not importable here", allow_module_level=True)
 
 from benchmarks import __main__ as command
-from benchmarks import baseline, history, hourly, politeness, stores, tick, world, writes
+from benchmarks import baseline, history, hourly, politeness, serving, stores, tick, world, writes
 
 SMALL = ModelParameters(forest_trees=5, boosting_iterations=5)
 
@@ -186,3 +186,18 @@ def test_the_command_measures_the_parts_it_is_given(
     with pytest.raises(SystemExit):
         said("write")
     assert "choose of tick, writes" in capsys.readouterr().err
+
+
+def test_serving_is_measured_on_equal_forecasts_and_every_symbol(tmp_path: Path) -> None:
+    platform = tick.Platform(tmp_path, world.draw(1, world.WHOLE.days), SMALL)
+    try:
+        text = serving.fresh_processes(platform, tmp_path, rounds=1)
+        apart = [float(line.split("|")[-2]) for line in text.splitlines() if line.startswith(("| serving", "| skops"))]
+        assert len(apart) == 2
+        assert max(apart) <= 1e-12
+        assert "5 symbols" in serving.batch(platform, 5, rounds=2)
+        made = platform.store.read(select(predictions).where(predictions.c.prediction_timestamp == world.NOW))
+        assert len(made) == made["symbol"].nunique() == 5
+        assert made["prob_up"].notna().all()
+    finally:
+        platform.close()

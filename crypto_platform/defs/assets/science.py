@@ -6,10 +6,12 @@ from typing import Any
 
 import dagster as dg
 
+from crypto_platform.core.cards import render
 from crypto_platform.defs import catalog
 from crypto_platform.defs.resources import Platform
+from crypto_platform.errors import ArtifactError
 from crypto_platform.operations import build as build_operation
-from crypto_platform.operations import decide, predict, settle, train
+from crypto_platform.operations import cards, decide, predict, prune, settle, train
 from crypto_platform.operations.results import Report, SymbolResult
 from crypto_platform.tables import (
     features,
@@ -87,6 +89,7 @@ def build(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
             reason=config.reason,
         )
         decide.note_results(platform.store, report, context.run.run_id)
+        _prune(context, platform, as_of)
         yield from _publish_training(context, platform, report, symbols)
 
     @dg.asset(
@@ -128,6 +131,28 @@ def build(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
     return [feature_rows, trained_models, forecasts, outcomes]
 
 
+def _prune(context: dg.AssetExecutionContext, platform: Platform, as_of: datetime) -> None:
+    """Training makes bundles, so here old ones go; that they cannot is no reason to fail a training."""
+    retention = timedelta(days=platform.settings.bundle_days)
+    try:
+        gone = prune.prune(platform.store, platform.artifacts, as_of=as_of, retention=retention)
+    except ArtifactError as error:
+        context.log.warning(str(error))
+    else:
+        context.log.info("%d bundles pruned", len(gone))
+
+
+def _cards(platform: Platform, result: SymbolResult) -> dict[str, Any]:
+    """The model card of each bundle a training made, as Markdown beside its version."""
+    return {
+        f"{key.removesuffix('version')}model_card": dg.MetadataValue.md(
+            render(cards.card_of(platform.store, platform.artifacts, version))
+        )
+        for key, version in result.details.items()
+        if key.endswith("version")
+    }
+
+
 def _publish_training(
     context: dg.AssetExecutionContext, platform: Platform, report: Report, symbols: list[str]
 ) -> Iterator[Any]:
@@ -138,8 +163,9 @@ def _publish_training(
     said = catalog.provenance(platform)
     for symbol in symbols:
         result = done.get(symbol, SymbolResult(symbol, details={"status": "not due"}))
-        for asset in (MODELS, model_metrics.name):
-            context.add_asset_metadata(said | catalog.partition_metadata(result), asset_key=asset, partition_key=symbol)
+        shown = said | catalog.partition_metadata(result)
+        for asset, more in ((MODELS, _cards(platform, result)), (model_metrics.name, {})):
+            context.add_asset_metadata(shown | more, asset_key=asset, partition_key=symbol)
     yield dg.AssetCheckResult(
         check_name=catalog.COLLECTED,
         asset_key=MODELS,

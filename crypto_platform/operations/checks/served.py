@@ -6,8 +6,9 @@ from sqlalchemy import and_, func, select
 
 from crypto_platform.core import features as science
 from crypto_platform.core.hours import HOUR
+from crypto_platform.core.signals import Reason
 from crypto_platform.operations.checks.base import DAY, RECENT, Failing, Scope, check, last, newest, older_than, words
-from crypto_platform.operations.registry import champions
+from crypto_platform.operations.registry import CHAMPION, FALL_BACK, aliases, champions
 from crypto_platform.storage.warehouse import Warehouse
 from crypto_platform.symbols import ALL
 from crypto_platform.tables import (
@@ -67,6 +68,26 @@ def metrics_are_out_of_sample(store: Warehouse, scope: Scope) -> Failing:
     )
     known = set(rows["version"])
     return {s.symbol: f"bundle {s.version} has no metrics" for s in held.values() if s.version not in known}
+
+
+def champions_serve_themselves(store: Warehouse, scope: Scope) -> Failing:
+    """By who changed the alias last, and by the newest forecasts."""
+    rows = aliases(store, scope.names)
+    rows = rows[(rows["alias"] == CHAMPION) & (rows["at"] <= scope.as_of)]
+    changes = rows.drop_duplicates(["symbol", "horizon"], keep="last")
+    standing_in = changes[changes["actor"] == FALL_BACK]
+    p = predictions.c
+    refused = store.read(
+        select(p.symbol.distinct().label("symbol")).where(
+            p.symbol.in_(scope.names),
+            p.reason == Reason.MODEL_REFUSED.value,
+            p.prediction_timestamp > scope.as_of - FORECAST_AGE,
+        )
+    )
+    return {
+        **{row.symbol: f"since {row.at:%Y-%m-%d %H:%M} UTC, {row.reason}" for row in standing_in.itertuples()},
+        **dict.fromkeys(refused["symbol"], "its bundles are refused, all of them: its hours are HOLD"),
+    }
 
 
 def forecasts_are_fresh(store: Warehouse, scope: Scope) -> Failing:
@@ -159,6 +180,13 @@ CHECKS: Final = (
         "A model serves of which nobody knows how well it does.",
         "Train the symbol again, or roll back to the version before.",
         is_error=True,
+    ),
+    check(
+        predictions,
+        champions_serve_themselves,
+        "No champion stands in for one whose bundle was refused, and no hour is a HOLD for that reason.",
+        "An older model forecasts, or none; files of bundles are damaged, tampered with or gone.",
+        "Find out what happened to the folder of bundles (`crypto-platform verify` names them), then train the symbol.",
     ),
     check(
         predictions,

@@ -100,13 +100,17 @@ def outcomes() -> Iterator[Breach]:
 
 
 def bundles(connection: Connection, artifacts: ArtifactStore) -> Iterator[Finding]:
-    """Every registered bundle is there, and each of its files is what was published."""
+    """Every registered bundle is there, and each of its files is what was published; pruned ones serve nowhere."""
+    newest = read(connection, select(model_aliases).order_by(model_aliases.c.at))
+    serving = set(newest.drop_duplicates(["symbol", "horizon", "alias"], keep="last")["version_to"])
     rows = read(connection, select(model_versions.c.symbol, model_versions.c.version, model_versions.c.bundle_sha256))
     for row in rows.itertuples():
         try:
             if not row.bundle_sha256.startswith(row.version):
                 raise ArtifactError(f"bundle {row.version} is registered under the hash of another")  # noqa: TRY301
             bundle = artifacts.open(row.version, row.bundle_sha256)
+            if bundle.pruned and row.version not in serving:
+                continue
             for name in bundle.manifest["files"]:
                 bundle.read(name)
         except ArtifactError as error:

@@ -218,6 +218,9 @@ DAMAGE: dict[str, Damage] = {
     "labels_are_known_facts": lambda s: change(s, features, "ETH", features.c.timestamp == at(0), target_return_1=0.1),
     "every_symbol_has_a_champion": _of_eth(model_aliases),
     "metrics_are_out_of_sample": _of_eth(model_metrics),
+    "champions_serve_themselves": lambda s: change(
+        s, model_aliases, "ETH", model_aliases.c.alias == "champion", actor="predict"
+    ),
     "forecasts_are_fresh": _newest_gone(predictions, "prediction_timestamp", at(3)),
     "outcomes_are_settled": _of_eth(prediction_outcomes),
     "arms_are_paired": lambda s: remove(

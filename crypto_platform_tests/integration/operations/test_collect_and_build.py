@@ -12,6 +12,7 @@ from sqlalchemy import select
 from crypto_platform.core.features import DEFAULT
 from crypto_platform.core.provenance import Provenance
 from crypto_platform.errors import ConfigurationError, ProvenanceError
+from crypto_platform.operations import build
 from crypto_platform.storage.warehouse import Warehouse
 from crypto_platform.tables import features, ohlcv_data, ohlcv_revisions, sentiment_data, watermarks
 from crypto_platform.tables.features import HORIZONS, target_direction, target_return
@@ -110,6 +111,73 @@ def test_features_kept_up_hour_by_hour_equal_one_build(
     assert ours["is_filled"].sum() == 2
     assert_same_features(ours, theirs)
     whole.store.close()
+
+
+@pytest.mark.parametrize("built", [0, 382], ids=["first build", "later build"])
+@pytest.mark.parametrize("hour", [378, 398], ids=["before the mark", "after the mark"])
+@pytest.mark.parametrize("late", [False, True], ids=["restated", "late"])
+def test_a_candle_that_changes_between_reading_and_writing_is_not_lost(
+    deployment: Any,
+    deploy: Any,
+    moment: Moment,
+    blank: Callable[[], Warehouse],
+    monkeypatch: pytest.MonkeyPatch,
+    built: int,
+    hour: int,
+    late: bool,
+) -> None:
+    """A collection of another process comes in between; nobody builds again afterwards."""
+    before = deployment.candles.frames["BTC"]
+    changed = before.copy()
+    if late:
+        deployment.candles.frames["BTC"] = before.drop(index=hour)
+    else:
+        changed.loc[hour, ["close", "high"]] *= 1.01
+    if built:
+        deployment.ingest(moment(built))
+    deployment.collect_sentiment(moment(400))
+    deployment.collect(moment(400))
+    compute_rows = build.compute_rows
+    reads: list[dict[str, datetime]] = []
+
+    def interrupted(read: Any, plan: dict[str, datetime], *rest: Any) -> pd.DataFrame:
+        rows = compute_rows(read, plan, *rest)
+        reads.append(plan)
+        if len(reads) == 1:
+            deployment.candles.frames["BTC"] = changed
+            assert deployment.collect(moment(400), most_chunks=None).rows == 1
+        return rows
+
+    monkeypatch.setattr(build, "compute_rows", interrupted)
+    assert not deployment.build(moment(400)).failed
+    assert [set(plan) for plan in reads] == [{"BTC", "ETH"}, {"BTC"}]
+    fresh = deploy(blank())
+    fresh.candles.frames["BTC"] = changed
+    fresh.ingest(moment(400))
+    assert_same_features(deployment.features(), fresh.features())
+    fresh.store.close()
+
+
+def test_a_symbol_whose_candles_change_without_end_waits_for_the_next_run(
+    deployment: Any, moment: Moment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deployment.collect(moment(30))
+    compute_rows = build.compute_rows
+
+    def interrupted(*given: Any) -> pd.DataFrame:
+        rows = compute_rows(*given)
+        deployment.candles.frames["BTC"].loc[20, ["close", "high"]] *= 1.01
+        deployment.collect(moment(30))
+        return rows
+
+    with monkeypatch.context() as patched:
+        patched.setattr(build, "compute_rows", interrupted)
+        report = deployment.build(moment(30))
+    assert set(report.failed) == {"BTC"}
+    assert "changed 3 times" in report.failed["BTC"]
+    assert set(deployment.features()["symbol"]) == {"ETH"}
+    assert not deployment.build(moment(30)).failed
+    assert set(deployment.features()["symbol"]) == {"BTC", "ETH"}
 
 
 def test_building_again_writes_nothing(deployment: Any, moment: Moment) -> None:

@@ -1,5 +1,6 @@
 """Laws of forecasts, outcomes, comparisons and decisions, by hand on small models."""
 
+import json
 import shutil
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
@@ -14,9 +15,9 @@ from sqlalchemy import select
 from crypto_platform.core.experiments import Experiment
 from crypto_platform.core.hours import HOUR
 from crypto_platform.core.retraining import ClassicRules
-from crypto_platform.core.signals import SignalRules
+from crypto_platform.core.signals import CLASSIFIERS, SignalRules
 from crypto_platform.errors import ConfigurationError
-from crypto_platform.operations import compare, decide, drift, experiments, registry, watch
+from crypto_platform.operations import compare, decide, drift, experiments, registry, train, watch
 from crypto_platform.operations.decide import Rules
 from crypto_platform.storage.warehouse import Warehouse
 from crypto_platform.tables import (
@@ -76,6 +77,22 @@ def test_training_uses_nothing_that_was_known_later(served: Any, moment: Moment)
     assert set(scored["version"]) == set(rows["version"])
     assert (scored["fold"] == -1).any()
     assert (scored["n"] > 0).all()
+
+
+def test_a_bundle_says_how_it_was_validated_and_calibrated(served: Any) -> None:
+    for row in served.store.read(select(model_versions)).itertuples():
+        bundle = served.artifacts.open(row.version, row.bundle_sha256)
+        manifest = bundle.manifest
+        assert 0.5 <= manifest["p0"] < 1
+        assert manifest["plan"] == {"train": 360, "test": 48, "embargo": 12, "holdout": 0}
+        assert manifest["n_rows"] <= 360 < manifest["validation_rows"]
+        assert set(manifest["calibrators"]) <= set(CLASSIFIERS)
+        assert row.details["p0"] == manifest["p0"]
+        importance = json.loads(bundle.read("feature_importance.json"))
+        assert set(importance["models"]) == {*CLASSIFIERS, "ensemble"}
+        for ranked in importance["models"].values():
+            assert sorted(ranked) == sorted(manifest["features"])
+            assert list(ranked.values()) == sorted(ranked.values(), reverse=True)
 
 
 def test_training_again_on_the_same_moment_changes_nothing(served: Any, moment: Moment) -> None:
@@ -226,6 +243,43 @@ def test_missing_features_are_named(deployment: Any, moment: Moment) -> None:
     assert all(names and set(names) <= {"fng", "fng_chg_1d", "fng_chg_7d"} for names in rows["missing_features"])
 
 
+@pytest.mark.parametrize("is_simulated", [True, False], ids=["simulated clock", "real clock"])
+def test_an_hour_that_a_fallback_stands_in_for_is_neither_forecast_nor_learned_from(
+    served: Any, moment: Moment, is_simulated: bool
+) -> None:
+    """Nor does a forecast come of it later, when the primary is back without these hours."""
+    other = type(served.candles)(dict(served.candles.frames), name="other")
+    served.candles.broken = {"ETH"}
+    for hour in (NOW + 1, NOW + 2):
+        assert not served.collect(moment(hour), [served.candles, other]).failed
+        served.collect_sentiment(moment(hour))
+        assert not served.build(moment(hour)).failed
+        done = served.predict(moment(hour), created_at=None if is_simulated else moment(hour))
+        if not is_simulated:  # under a simulated clock the hour before is forecast now, if it was not
+            candle = moment(hour - 1) - timedelta(minutes=5)
+            why = f"its candle of {candle:%Y-%m-%d %H:%M} UTC stands in from a fallback source"
+            assert done.failed == {"ETH": f"{why}, and no such hour is forecast"}
+    rows = forecasts(served.store)
+    first, second = (pd.Timestamp(moment(hour)).floor("h") for hour in (NOW, NOW + 1))
+    assert {(r.symbol, r.candle_timestamp) for r in rows.itertuples()} >= {("BTC", first), ("BTC", second)}
+    assert not (rows["symbol"].eq("ETH") & (rows["candle_timestamp"] >= first)).any()
+    kept = served.features().query("symbol == 'ETH'").set_index("timestamp")
+    assert kept.loc[[first, second], "is_filled"].all()
+    assert kept.loc[first, "gap_fill_24"] == 0  # it has a price, unlike a carried hour
+    assert kept.loc[first - HOUR, "target_return_1"] != kept.loc[first - HOUR, "target_return_1"]
+
+    more = NOW + 40
+    served.collect_sentiment(moment(more))
+    frame = served.candles.frames["ETH"]
+    served.candles.broken = set()
+    served.candles.frames["ETH"] = frame[~frame["timestamp"].isin([first, second])]  # it never had these two
+    served.tick(moment(more))
+    learned = train._rows(served.store, "ETH", 1, moment(more), 30)["timestamp"]
+    assert learned.max() == moment(more) - timedelta(minutes=5) - 2 * HOUR
+    assert not learned.isin([first - HOUR, first, second]).any()  # the hour before ends in one
+    assert not (forecasts(served.store).query("symbol == 'ETH'")["candle_timestamp"].isin([first, second])).any()
+
+
 def test_an_expired_model_scores_but_signals_nothing(served: Any, moment: Moment) -> None:
     everything = SignalRules(buy=0.5000001, sell=0.4999999, agreement=0.5, fee_bps=0, slippage_bps=0)
     served.predict(moment(NOW), expiry=timedelta(hours=30), since=moment(TRAINED + 1), rules=everything)
@@ -246,11 +300,12 @@ def test_a_refused_bundle_is_one_symbols_error(served: Any, moment: Moment) -> N
     version = registry.champions(served.store, ["BTC"], moment(NOW))["BTC", 1].version
     manifest = served.artifacts.folder(version) / "manifest.json"
     manifest.write_bytes(manifest.read_bytes() + b" ")
-    done = served.predict(moment(NOW))
+    done = served.predict(moment(NOW), created_at=moment(NOW))
     assert set(done.failed) == {"BTC"}
     assert version in done.failed["BTC"]
-    rows = forecasts(served.store)
-    assert set(zip(rows["symbol"], rows["horizon"], strict=True)) == {("BTC", 3), ("ETH", 1), ("ETH", 3)}
+    rows = forecasts(served.store).set_index(["symbol", "horizon"])
+    assert rows.loc[("BTC", 1), ["version", "signal", "reason"]].tolist() == [version, "HOLD", "model_refused"]
+    assert rows.drop(index=[("BTC", 1)])["prob_up"].notna().tolist() == [True] * 3
 
 
 def test_outcomes_are_the_labels_worked_out_by_hand(served: Any, moment: Moment) -> None:

@@ -6,7 +6,6 @@ import pytest
 from crypto_platform.core import estimators
 from crypto_platform.core.estimators import MIN_ROWS, VOLATILITY_FEATURE, ModelParameters, TrainingSet
 from crypto_platform.core.signals import CLASSIFIERS, MODELS, REGRESSOR
-from crypto_platform.core.splits import Plan, walk_forward_folds
 from crypto_platform.errors import NotTrainableError
 
 QUICK = ModelParameters(forest_trees=10, boosting_iterations=10)
@@ -110,20 +109,11 @@ def test_models_of_another_set_are_refused(fitted: estimators.Fitted) -> None:
         estimators.predict(incomplete, rows().inputs, NAMES, 1)
 
 
-def test_walk_forward_forecasts_do_not_know_the_future() -> None:
-    """Changing everything from a fold's test window on leaves its forecasts, inputs apart, as they were."""
-    original = rows()
-    folds = walk_forward_folds(original.hours, 1, Plan(train=300, test=60, embargo=5))
-    first = estimators.walk_forward(original, folds, QUICK)
-    start = folds[0].test[0]
-    returns, directions = original.returns.copy(), original.directions.copy()
-    returns[start:] *= -1
-    directions[start:] = 1 - directions[start:]
-    changed = TrainingSet(original.hours, original.inputs, returns, directions, NAMES, 1)
-    second = estimators.walk_forward(changed, folds, QUICK)
-    mine = first.fold == 0
-    for name, forecasts in first.prob_up.items():
-        np.testing.assert_array_equal(forecasts[mine], second.prob_up[name][mine])
-    assert first.rows.tolist() == np.concatenate([fold.test for fold in folds]).tolist()
-    np.testing.assert_allclose(first.base_rate[mine], original.directions[folds[0].train].mean())
-    np.testing.assert_allclose(first.prob_up["ensemble"], np.mean([first.prob_up[n] for n in CLASSIFIERS], axis=0))
+def test_calibrators_change_the_classifiers_they_are_for_alone(fitted: estimators.Fitted) -> None:
+    inputs = rows(seed=2).inputs
+    plain = estimators.predict(fitted.models, inputs, NAMES, 1)
+    calibrated = estimators.predict(fitted.models, inputs, NAMES, 1, {"random_forest": np.array([0.5, 0.1])})
+    for name in MODELS:
+        assert np.array_equal(plain[name], calibrated[name]) == (name != "random_forest")
+    odds = np.log(plain["random_forest"] / (1 - plain["random_forest"]))
+    np.testing.assert_allclose(calibrated["random_forest"], 1 / (1 + np.exp(-(0.5 * odds + 0.1))))

@@ -4,6 +4,8 @@ import io
 import json
 import os
 import pickle
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -12,21 +14,27 @@ from typing import Any
 import numpy as np
 import pytest
 import skops.io
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from crypto_platform.core import estimators
+from crypto_platform.core import estimators, serving
 from crypto_platform.core.estimators import VOLATILITY_FEATURE, Fitted, ModelParameters, TrainingSet
 from crypto_platform.core.signals import MODELS
 from crypto_platform.errors import ArtifactError
-from crypto_platform.storage import bundles
-from crypto_platform.storage.artifacts import ArtifactStore, Bundle
+from crypto_platform.storage import artifacts, bundles, npz
+from crypto_platform.storage.artifacts import MANIFEST, ArtifactStore, Bundle
 
 NAMES = ("a", "b", VOLATILITY_FEATURE)
 FOREST = "models/random_forest.skops"
 
 
-def fit(seed: int = 1) -> Fitted:
+def training_inputs() -> np.ndarray:
     rng = np.random.default_rng(4)
-    inputs = np.column_stack([rng.normal(size=(400, 2)), np.full(400, 0.01)])
+    return np.column_stack([rng.normal(size=(400, 2)), np.full(400, 0.01)])
+
+
+def fit(seed: int = 1) -> Fitted:
+    rng, inputs = np.random.default_rng(5), training_inputs()
     returns = 0.01 * (inputs[:, 0] + rng.normal(size=400))
     rows = TrainingSet(np.arange(400), inputs, returns, (returns > 0).astype(np.int64), NAMES, 1)
     return estimators.fit(rows, ModelParameters(forest_trees=5, boosting_iterations=5, seed=seed))
@@ -39,9 +47,10 @@ def fitted() -> Fitted:
 
 @pytest.fixture(scope="module")
 def files(fitted: Fitted) -> dict[str, bytes]:
-    return bundles.to_files(fitted)
+    return bundles.to_files(fitted, training_inputs())
 
 
+SAID = {"features": list(NAMES), "horizon": 1, bundles.SERVING_FORMAT: serving.FORMAT}
 Publish = Callable[..., Bundle]
 
 
@@ -49,8 +58,9 @@ Publish = Callable[..., Bundle]
 def publish(tmp_path: Path) -> Publish:
     """Publish files as somebody would who can register what they like: hashes are right."""
 
-    def do(files: dict[str, bytes], **libraries: str) -> Bundle:
-        return ArtifactStore(tmp_path).publish(files, {"libraries": bundles.versions() | libraries})
+    def do(files: dict[str, bytes], said: dict[str, Any] | None = None, **libraries: str) -> Bundle:
+        manifest = {**SAID, "libraries": bundles.versions() | libraries, **(said or {})}
+        return ArtifactStore(tmp_path).publish(files, manifest)
 
     return do
 
@@ -64,8 +74,10 @@ def test_loaded_models_forecast_to_the_last_bit(fitted: Fitted, files: dict[str,
 
 
 def test_equal_models_are_equal_bytes_and_others_are_not(files: dict[str, bytes]) -> None:
-    assert bundles.to_files(fit()) == files
-    assert bundles.to_files(fit(seed=2))[FOREST] != files[FOREST]
+    assert bundles.to_files(fit(), training_inputs()) == files
+    other = bundles.to_files(fit(seed=2), training_inputs())
+    assert other[FOREST] != files[FOREST]
+    assert other[bundles.SERVING] != files[bundles.SERVING]
 
 
 def test_canonical_archives_stay_as_they_are(files: dict[str, bytes]) -> None:
@@ -139,9 +151,123 @@ def test_models_of_another_minor_version_are_refused(
         bundles.load_models(publish(files, **{"scikit-learn": made_by}))
 
 
-def test_a_model_too_large_is_refused_before_it_is_opened(
-    files: dict[str, bytes], publish: Publish, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("name", [FOREST, bundles.SERVING])
+def test_a_file_too_large_is_refused_before_it_is_opened(
+    files: dict[str, bytes], publish: Publish, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    monkeypatch.setattr(bundles, "SIZE_LIMIT", 100)
-    with pytest.raises(ArtifactError, match="100 are allowed"):
-        bundles.load_models(publish(files))
+    bundle = publish(files)
+    (bundle.folder / name).unlink()
+    monkeypatch.setattr(artifacts, "FILE_LIMIT", 100)
+    load = bundles.load_serving if name == bundles.SERVING else bundles.load_models
+    with pytest.raises(ArtifactError, match="more than 100 bytes"):
+        load(bundle)
+
+
+def test_both_forms_of_a_bundle_are_the_same_models(files: dict[str, bytes], publish: Publish) -> None:
+    bundle = publish(files)
+    bundles.prove(bundle)
+    form = bundles.load_serving(bundle)
+    inputs = np.random.default_rng(9).normal(size=(500, 3)) ** 2
+    theirs = estimators.predict(bundles.load_models(bundle), inputs, NAMES, 1)
+    apart, _ = serving.largest_difference(serving.predict(form, inputs), theirs)
+    assert apart <= serving.TOLERANCE
+
+
+def test_two_forms_that_differ_are_told_apart(files: dict[str, bytes], publish: Publish) -> None:
+    other = bundles.to_files(fit(seed=2), training_inputs())
+    with pytest.raises(ArtifactError, match=r"random_forest\.\w+ of serving\.npz is not what its skops file has"):
+        bundles.prove(publish({**files, bundles.SERVING: other[bundles.SERVING]}))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_serving_form_that_differs_from_scikit_learn_is_not_published(
+    fitted: Fitted, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    flatten = serving.flatten
+
+    def wrong(models: Any) -> dict[str, np.ndarray]:
+        arrays = flatten(models)
+        part = "number" if f"{name}.number" in arrays else "coefficients"
+        return {**arrays, f"{name}.{part}": arrays[f"{name}.{part}"] + 1e-9}
+
+    monkeypatch.setattr(serving, "flatten", wrong)
+    with pytest.raises(ArtifactError, match=f"serving form of {name} is .* nothing is published"):
+        bundles.to_files(fitted, training_inputs())
+
+
+@pytest.mark.parametrize("made", [None, 0, 2, "1"])
+def test_an_unknown_serving_format_is_refused(files: dict[str, bytes], publish: Publish, made: object) -> None:
+    with pytest.raises(ArtifactError, match=f"serving format {made}, this version reads {serving.FORMAT}; train again"):
+        bundles.load_serving(publish(files, {bundles.SERVING_FORMAT: made}))
+
+
+def test_serving_never_opens_skops_and_does_not_ask_for_scikit_learn(files: dict[str, bytes], publish: Publish) -> None:
+    """A bundle of another scikit-learn serves on, its other files in ruins."""
+    bundle = publish({**files, FOREST: b"ruins"}, **{"scikit-learn": "0.1"})
+    assert bundles.load_serving(bundle).feature_names == NAMES
+
+
+def test_forecasting_imports_neither_scikit_learn_nor_skops(files: dict[str, bytes], publish: Publish) -> None:
+    bundle = publish(files)
+    script = f"""
+import sys
+from pathlib import Path
+import numpy as np
+from crypto_platform.core import serving
+from crypto_platform.storage import bundles
+from crypto_platform.storage.artifacts import ArtifactStore
+bundle = ArtifactStore(Path({str(bundle.folder.parents[1])!r})).open({bundle.version!r}, {bundle.sha256!r})
+assert serving.predict(bundles.load_serving(bundle), np.ones((1, 3)))["random_forest"].shape == (1,)
+assert not {{"sklearn", "skops", "scipy", "joblib"}} & set(sys.modules), sorted(sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def damaged(content: bytes) -> dict[str, bytes]:
+    """Serving forms with right hashes that no honest publisher would have written."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        parts = {name.removesuffix(".npy"): archive.read(name) for name in archive.namelist()}
+    arrays = {name: np.load(io.BytesIO(part)) for name, part in parts.items()}
+
+    def changed(name: str, position: Any, value: float) -> bytes:
+        array = arrays[name].copy()
+        array[position] = value
+        return npz.write({**arrays, name: array})
+
+    return {
+        "endless": changed("random_forest.children", (0, 0), 0),
+        "outside": changed("gradient_boosting.children", (0, 1), 10**6),
+        "no such input": changed("random_forest.feature", 0, 3),
+        "nan": changed("logistic_regression.coefficients", 0, np.nan),
+        "no scale": changed("ridge_regression.scale", 0, 0),
+        "infinite": changed("gradient_boosting.baseline", 0, np.inf),
+        "one missing": npz.write({k: v for k, v in arrays.items() if k != "random_forest.roots"}),
+        "one more": npz.write({**arrays, "more": np.zeros(1)}),
+        "fewer inputs": npz.write({**arrays, "ridge_regression.mean": np.zeros(2)}),
+        "pickle": pickle.dumps(arrays),
+        "nothing": b"",
+    }
+
+
+def test_a_serving_form_that_cannot_be_sound_is_refused(files: dict[str, bytes], publish: Publish) -> None:
+    for content in damaged(files[bundles.SERVING]).values():
+        bundle = publish({**files, bundles.SERVING: content})
+        with pytest.raises(ArtifactError, match=rf"{bundle.version}: serving\.npz is refused"):
+            bundles.load_serving(bundle)
+
+
+@given(st.data())
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_changed_byte_of_any_file_is_seen(files: dict[str, bytes], tmp_path: Path, data: st.DataObject) -> None:
+    """Every region: the manifest, headers and data of the arrays, the skops files, the readable ones."""
+    store = ArtifactStore(tmp_path)
+    bundle = store.publish(files, {**SAID, "libraries": bundles.versions()})
+    name = data.draw(st.sampled_from([MANIFEST, *files]))
+    path = bundle.folder / name
+    content = path.read_bytes()
+    at = data.draw(st.integers(0, len(content) - 1))
+    flipped = content[:at] + bytes([content[at] ^ data.draw(st.integers(1, 255))]) + content[at + 1 :]
+    path.write_bytes(data.draw(st.sampled_from([flipped, content[:at], content + b"\0"])))
+    with pytest.raises(ArtifactError, match=bundle.version):
+        store.open(bundle.version, bundle.sha256).read(name)
+    path.write_bytes(content)

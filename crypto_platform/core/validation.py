@@ -1,0 +1,198 @@
+"""Validation of the whole recipe in time: fit, calibrate on earlier folds, combine, forecast what comes after.
+
+Every number that is reported of a model comes from here, never from the refit that serves.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crypto_platform.core import calibration, estimators
+from crypto_platform.core.calibration import Span, log_losses
+from crypto_platform.core.estimators import ModelParameters, TrainingSet
+from crypto_platform.core.signals import CLASSIFIERS, ENSEMBLE, REGRESSOR, combine
+from crypto_platform.core.splits import Fold
+from crypto_platform.errors import NotTrainableError
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+IMPORTANCE_ROWS: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class OutOfSample:
+    """Forecasts of rows that no part of the recipe had seen, in time order.
+
+    Attributes
+    ----------
+    rows : array of int, shape (m,)
+        Row of the training set each forecast is for.
+    fold : array of int, shape (m,)
+    prob_up : mapping of str to array, shape (m,)
+        Calibrated, of each classifier, and of the ensemble.
+    ridge_return : array, shape (m,)
+    base_rate, mean_return : array, shape (m,)
+        Share of ups and mean return in the training part of the row's fold: the honest constant forecasts.
+    span : int
+        Hours of one test window, valid rows or not.
+    """
+
+    rows: Ints
+    fold: Ints
+    prob_up: Mapping[str, Floats]
+    ridge_return: Floats
+    base_rate: Floats
+    mean_return: Floats
+    span: int
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+@dataclass(frozen=True, slots=True)
+class WalkForward:
+    """A walk-forward validation.
+
+    Attributes
+    ----------
+    forecasts : OutOfSample
+        Of all folds.
+    calibrators : mapping of str to array
+        Of the classifiers that gain by one, from the scores of all folds.
+    importance : mapping of str to array, shape (n_features,)
+        Rise of the log loss of each classifier, and of the ensemble, when a feature's values are exchanged among the
+        rows of a fold; empty where none was asked for. Of uncalibrated scores.
+    importance_rows : int
+        Out-of-sample rows behind it.
+    """
+
+    forecasts: OutOfSample
+    calibrators: Mapping[str, Floats]
+    importance: Mapping[str, Floats] = field(default_factory=dict)
+    importance_rows: int = 0
+
+
+def walk_forward(
+    rows: TrainingSet, folds: Sequence[Fold], parameters: ModelParameters, span: int, importance_rows: int = 0
+) -> WalkForward:
+    """Fit on each fold's training part, forecast its test part.
+
+    Parameters
+    ----------
+    rows : TrainingSet
+    folds : sequence of Fold
+        One whose training part has one direction only is left out: there is nothing to learn there.
+    parameters : ModelParameters
+    span : int
+        Hours of a test window.
+    importance_rows : int
+        Test rows to measure the importance of features on, over all folds; 0 does not.
+
+    Raises
+    ------
+    NotTrainableError
+        No fold could be fitted.
+    """
+    usable = [fold for fold in folds if len(np.unique(rows.directions[fold.train])) == 2]
+    if not usable:
+        raise NotTrainableError("no walk-forward fold could be fitted: the history is too short")
+    scores: list[dict[str, Floats]] = []
+    importance: list[dict[str, Floats]] = []
+    chosen = _spread([len(fold.test) for fold in usable], importance_rows)
+    for fold, picked in zip(usable, chosen, strict=True):
+        fitted = estimators.fit(rows.take(fold.train), parameters)
+        scores.append(estimators.predict(fitted.models, rows.inputs[fold.test], rows.feature_names, rows.horizon))
+        if len(picked):
+            importance.append(_exchange(fitted, rows.take(fold.test), picked, scores[-1], parameters.seed))
+    together = {name: np.concatenate([score[name] for score in scores]) for name in scores[0]}
+    forecasts, calibrators = _calibrated(rows, usable, together, span)
+    count = sum(map(len, chosen))
+    means = (
+        {name: np.sum([part[name] for part in importance], axis=0) / count for name in importance[0]} if count else {}
+    )
+    return WalkForward(forecasts, calibrators, means, count)
+
+
+def score_holdout(
+    rows: TrainingSet, fold: Fold, parameters: ModelParameters, calibrators: Mapping[str, Floats], span: int
+) -> OutOfSample:
+    """Forecasts of the holdout by the recipe as the folds left it; to be called once.
+
+    Raises
+    ------
+    NotTrainableError
+        The training part has one direction only.
+    """
+    fitted = estimators.fit(rows.take(fold.train), parameters)
+    inputs = rows.inputs[fold.test]
+    forecasts = estimators.predict(fitted.models, inputs, rows.feature_names, rows.horizon, calibrators)
+    return _out_of_sample(rows, [fold], forecasts, span)
+
+
+def _calibrated(
+    rows: TrainingSet, folds: Sequence[Fold], scores: Mapping[str, Floats], span: int
+) -> tuple[OutOfSample, dict[str, Floats]]:
+    tested = np.concatenate([fold.test for fold in folds])
+    truth, hours = rows.directions[tested], rows.hours[tested]
+    ends = np.cumsum([len(fold.test) for fold in folds])
+    spans = [
+        # The label of hour t is known at the end of hour t + horizon.
+        Span(int(np.searchsorted(hours, hours[first] - rows.horizon, side="right")), first, end)
+        for first, end in zip([0, *ends[:-1].tolist()], ends.tolist(), strict=True)
+    ]
+    forward = {name: calibration.forward(truth, scores[name], spans) for name in CLASSIFIERS}
+    final = {name: calibration.choose(truth, scores[name], spans) for name in CLASSIFIERS}
+    forecasts = _out_of_sample(rows, folds, {**forward, REGRESSOR: scores[REGRESSOR]}, span)
+    return forecasts, {name: found for name, found in final.items() if found is not None}
+
+
+def _out_of_sample(rows: TrainingSet, folds: Sequence[Fold], forecasts: Mapping[str, Floats], span: int) -> OutOfSample:
+    def of_training(values: NDArray[np.generic]) -> Floats:
+        return np.concatenate([np.full(len(fold.test), values[fold.train].mean()) for fold in folds])
+
+    classifiers = {name: forecasts[name] for name in CLASSIFIERS}
+    ensemble = combine(np.column_stack(list(classifiers.values())), forecasts[REGRESSOR])
+    return OutOfSample(
+        rows=np.concatenate([fold.test for fold in folds]),
+        fold=np.concatenate([np.full(len(fold.test), number) for number, fold in enumerate(folds)]),
+        prob_up={**classifiers, ENSEMBLE: ensemble.prob_up},
+        ridge_return=forecasts[REGRESSOR],
+        base_rate=of_training(rows.directions),
+        mean_return=of_training(rows.returns),
+        span=span,
+    )
+
+
+def _spread(sizes: Sequence[int], total: int) -> list[Ints]:
+    """Evenly spaced positions in each fold, `total` over all folds at most."""
+    share = min(1.0, total / sum(sizes))
+    return [np.linspace(0, size - 1, int(size * share)).astype(np.int64) for size in sizes]
+
+
+def _exchange(
+    fitted: estimators.Fitted, test: TrainingSet, picked: Ints, scores: Mapping[str, Floats], seed: int
+) -> dict[str, Floats]:
+    """Summed rise of the log loss over the picked rows, for each feature: its value comes from another row.
+
+    References
+    ----------
+    Breiman (2001), Random forests, Machine Learning 45, 5-32, section 10.
+    """
+    n_features = len(test.feature_names)
+    drawn = np.random.default_rng(seed).permuted(np.tile(np.arange(len(test)), (n_features, 1)), axis=1)[:, picked]
+    inputs = np.repeat(test.inputs[None, picked], n_features, axis=0)
+    each = np.arange(n_features)
+    inputs[each, :, each] = test.inputs[drawn, each[:, None]]
+    forecasts = estimators.predict(fitted.models, inputs.reshape(-1, n_features), test.feature_names, test.horizon)
+    truth = test.directions[picked]
+    exchanged = {name: forecasts[name].reshape(n_features, -1) for name in CLASSIFIERS}
+    before = {name: scores[name][picked] for name in CLASSIFIERS}
+    for given in (exchanged, before):
+        given[ENSEMBLE] = np.mean([given[name] for name in CLASSIFIERS], axis=0)
+    return {
+        name: (log_losses(truth, exchanged[name]) - log_losses(truth, before[name])).sum(axis=1) for name in exchanged
+    }
