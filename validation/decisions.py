@@ -28,7 +28,8 @@ def run() -> str:
     head = [
         "# Decisions, validated",
         "",
-        f"Printed by `{COMMAND}` (seed {SEED}). Shares have 95 % Wilson intervals over independent simulations.",
+        f"Printed by `{COMMAND}` (seed {SEED}). Shares have 95 % Wilson intervals over independent",
+        "simulations.",
         "",
     ]
     return "\n".join([*head, *("\n".join(part) + "\n" for part in parts)]).rstrip()
@@ -110,7 +111,6 @@ def experiments(rng: np.random.Generator, runs: int = 300, hours: int = 90 * DAY
         "in which some look named a winner. Median time, and the middle 80 %, of those that did.",
         "",
         *table(head, rows),
-        "",
     ]
 
 
@@ -147,14 +147,13 @@ def accuracy(rng: np.random.Generator, runs: int = 300) -> list[str]:
         "alarms within a week. The first row is a coin: every alarm of it is false.",
         "",
         *table(head, rows),
-        "",
     ]
 
 
 def _cusum_alarm(threshold: float) -> Callable[[np.ndarray], int]:
     def hours(correct: np.ndarray) -> int:
-        over = cusum_path(correct, 0.5)[5::6] >= threshold
-        return 6 * (int(over.argmax()) + 1) if over.any() else len(correct)
+        over = cusum_path(correct, 0.5) >= threshold
+        return 6 * (int(over.argmax()) // 6 + 1) if over.any() else len(correct)  # it stays until it is looked at
 
     return hours
 
@@ -197,7 +196,7 @@ def channels(returns: np.ndarray, volume: np.ndarray) -> dict[str, np.ndarray]:
     return made
 
 
-def drift(rng: np.random.Generator, runs: int = 30) -> list[str]:
+def drift(rng: np.random.Generator, runs: int = 20) -> list[str]:
     """Daily checks over 28 days: stationary, volatility times three, volume times five."""
     days, warm = 28, 200
     n = warm + REFERENCE_HOURS + WINDOW_HOURS + days * DAY
@@ -242,7 +241,6 @@ def drift(rng: np.random.Generator, runs: int = 30) -> list[str]:
         "every alarm is false. Days of one market depend on one another, so the share of days has no interval.",
         "",
         *table(head, rows),
-        "",
     ]
 
 
