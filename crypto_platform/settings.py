@@ -18,10 +18,11 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 import crypto_platform.sources.catalog as vendors
+from crypto_platform.core.calibrated import CalibratedRules
 from crypto_platform.core.features import CANDLES, DEFAULT_PARTS, FeatureSet, OwnFeatures, feature_set
 from crypto_platform.core.hours import SETTLE
 from crypto_platform.core.laws import require_lawful
-from crypto_platform.core.retraining import ClassicRules
+from crypto_platform.core.retraining import Restraint
 from crypto_platform.core.signals import SignalRules
 from crypto_platform.errors import ConfigurationError
 from crypto_platform.symbols import Symbol, SymbolBook, defaults, load_symbols, select
@@ -30,7 +31,7 @@ from crypto_platform.targets.config import SLACK_URL, TargetConfig
 
 PREFIX: Final = "CRYPTO_PLATFORM_"
 OUTSIDE: Final = frozenset({f"{PREFIX}TEST_DATA"})  # read by the tests alone
-_RULES, _CLASSIC = SignalRules(), ClassicRules()
+_RULES, _CALIBRATED, _RESTRAINT = SignalRules(), CalibratedRules(), Restraint()
 
 Names = Annotated[tuple[str, ...], NoDecode]
 
@@ -127,7 +128,21 @@ class Settings(BaseSettings):
         None, description="Base64 key of the webhook's signature; `openssl rand -base64 32` makes one"
     )
     alert_signals: bool = Field(default=False, description="Whether changes of signal are alerts, too")
-    retrain_policy: Literal["classic"] = Field("classic", description="Rule set of the retrain decision")
+    retrain_policy: Literal["calibrated", "classic"] = Field(
+        "calibrated", description="Rule set of the retrain decision; the other one's verdict is recorded beside it"
+    )
+    cusum_threshold: float = Field(
+        _CALIBRATED.cusum_threshold, gt=0, le=50, description="CUSUM at which the accuracy of one series alarms"
+    )
+    drift_limit: float = Field(
+        _CALIBRATED.max_drift, gt=0, le=1, description="Share of drifted channels, on two days in a row, that alarms"
+    )
+    retrain_after_days: float = Field(
+        _CALIBRATED.max_age_days, gt=0, le=365, description="Age of the training data from which a symbol is retrained"
+    )
+    cooldown_hours: float = Field(
+        _RESTRAINT.cooldown_hours, ge=0, le=720, description="Hours after a training in which no decision asks for one"
+    )
     shards: int = Field(1, ge=1, le=1_000, description="Runs a schedule tick is split over")
     workers: int = Field(
         default_factory=lambda: os.cpu_count() or 1, ge=1, le=256, description="Processes that train at a time"

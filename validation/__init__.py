@@ -1,1 +1,1 @@
-"""Evidence about the science: planted signals, noise, and recorded history, run through the recipe that serves."""
+"""Evidence: signals, noise and recorded history through the recipe that serves; the errors of the decisions."""

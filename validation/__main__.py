@@ -1,4 +1,4 @@
-"""Evidence about the science, written to docs/validation.md.
+"""Evidence: `science` is written to docs/validation.md, `decisions` to docs/decisions-validated.md.
 
 A part takes minutes the first time; its forecasts are kept under HOME, so that scoring them again is quick. Sections
 of parts that were not asked for stay as they are.
@@ -9,9 +9,11 @@ import re
 from pathlib import Path
 from typing import Final
 
-from validation import science
+from validation import decisions, science
 
-REPORT: Final = Path(__file__).parents[1] / "docs" / "validation.md"
+DOCS: Final = Path(__file__).parents[1] / "docs"
+REPORT: Final = DOCS / "validation.md"
+DECISIONS_REPORT: Final = DOCS / "decisions-validated.md"
 PARTS: Final = {
     "planted": (science.planted, "a known signal at four strengths is found; some five minutes"),
     "noise": (science.noise, "random walks and shuffled labels give nothing; some ten minutes"),
@@ -26,9 +28,13 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="parts:\n" + "\n".join(f"  {name:10}{about}" for name, (_, about) in PARTS.items()),
     )
-    parser.add_argument("subject", choices=["science"], help="what to validate")
-    parser.add_argument("parts", nargs="*", metavar="PART", help="all without any; see below")
+    parser.add_argument("subject", choices=["science", "decisions"], help="what to validate")
+    parser.add_argument("parts", nargs="*", metavar="PART", help="of the science; all without any")
     asked = parser.parse_args()
+    if asked.subject == "decisions":
+        DECISIONS_REPORT.write_text(decisions.run() + "\n")
+        print(f"decisions: written to {DECISIONS_REPORT.name}", flush=True)
+        return
     if unknown := [name for name in asked.parts if name not in PARTS]:
         parser.error(f"there is no part {', '.join(unknown)}; choose of {', '.join(PARTS)}")
     for name in asked.parts or PARTS:

@@ -93,7 +93,7 @@ def _run(stage: Any, platform: Any, as_of: datetime) -> None:
     verdicts = decide.judge(
         platform.store, symbols, as_of=as_of, horizons=platform.settings.horizons, rules=platform.rules
     )
-    flagged = [s for s in symbols if any(d.should_retrain for (name, _), d in verdicts.items() if name == s)]
+    flagged = [s for s in symbols if any(v.decision.should_retrain for (name, _), v in verdicts.items() if name == s)]
     if flagged:
         with _progress(f"retrain {len(flagged)} of {len(symbols)}, as the sensor would"):
             for part in _contiguous(flagged, symbols):

@@ -1,7 +1,7 @@
-"""The retrain decision and its reasons.
+"""The retrain decision and its reasons: what both policies share, and the classic rule set.
 
-This is the classic rule set: plain thresholds over the last 72 hours. It fires often on noise (its numbers are
-recorded with every decision, so that one can see how often).
+Classic is plain thresholds over the last 72 hours. It fires often on noise; its verdict is recorded with every
+decision, so that one can see how often. The default is `core.calibrated`.
 """
 
 from dataclasses import asdict, dataclass, field
@@ -72,25 +72,40 @@ class Evidence:
 class Finding:
     """One statement that should be true of a model, and whether it is.
 
-    `holds` is None where there is too little data to say; that is no failure.
+    `holds` is None where there is too little data to say; that is no failure. `waits` says why one that does not hold
+    is no reason to train yet.
     """
 
     name: str
     holds: bool | None
     message: str
     numbers: dict[str, float | int | None] = field(default_factory=dict)
+    waits: str | None = None
+
+    @property
+    def triggers(self) -> bool:
+        """Whether it asks for training."""
+        return self.holds is False and self.waits is None
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Whether to retrain, and why."""
+    """Whether to retrain, and why.
+
+    `held_back` says why nothing is trained although there are reasons; see `restraint`.
+    """
 
     should_retrain: bool
     reasons: tuple[str, ...]
     findings: tuple[Finding, ...]
     details: dict[str, Any]
+    held_back: str | None = None
 
 
+STOPPED: Final = "stopped"
+CALIBRATED: Final = "calibrated"
+CLASSIC: Final = "classic"
+POLICIES: Final = (CALIBRATED, CLASSIC)
 ACCURACY_HOLDS: Final = "accuracy_holds"
 FEATURES_HAVE_NOT_DRIFTED: Final = "features_have_not_drifted"
 MODEL_IS_FRESH: Final = "model_is_fresh"
@@ -109,22 +124,80 @@ def standardized_shift(window: NDArray[np.float64], reference: NDArray[np.float6
     return float(abs(window.mean() - reference.mean()) / spread) if spread > 0 else None
 
 
-def decide(evidence: Evidence, as_of: datetime, rules: ClassicRules) -> Decision:
-    """The classic policy's verdict.
+@dataclass(frozen=True, slots=True)
+class Restraint:
+    """When nothing is trained whatever the reasons; the same for both policies.
 
-    A finding that cannot be judged triggers nothing; a missing model does.
+    Parameters
+    ----------
+    cooldown_hours : float
+        After any training.
+    max_unpromoted, within_days : int, float
+        So many trainings without a promotion in so many days, and a person has to look.
     """
-    findings = (_accuracy(evidence, rules), _drift(evidence, rules), _freshness(evidence, as_of, rules))
-    reasons = tuple(f"{finding.name}: {finding.message}" for finding in findings if finding.holds is False)
+
+    cooldown_hours: float = 24.0
+    max_unpromoted: int = 3
+    within_days: float = 7.0
+
+
+@dataclass(frozen=True, slots=True)
+class Trainings:
+    """What was trained of late.
+
+    Parameters
+    ----------
+    last_at : datetime or None
+        The newest training, whatever became of it.
+    unpromoted : int
+        Trainings since the last promotion, of the last `Restraint.within_days`.
+    """
+
+    last_at: datetime | None = None
+    unpromoted: int = 0
+
+
+def restraint(trainings: Trainings, as_of: datetime, rules: Restraint) -> str | None:
+    """Why nothing may be trained now; None where it may.
+
+    Examples
+    --------
+    >>> from datetime import UTC
+    >>> restraint(Trainings(unpromoted=3), datetime(2026, 1, 1, tzinfo=UTC), Restraint())
+    'stopped: 3 trainings in 7 days without a promotion; look into it, then train by hand'
+    """
+    if trainings.unpromoted >= rules.max_unpromoted:
+        return (
+            f"{STOPPED}: {trainings.unpromoted} trainings in {rules.within_days:g} days without a promotion; "
+            "look into it, then train by hand"
+        )
+    if trainings.last_at is None:
+        return None
+    until = trainings.last_at + timedelta(hours=rules.cooldown_hours)
+    return f"cooldown until {until:%Y-%m-%d %H:%M} UTC" if as_of < until else None
+
+
+def conclude(findings: tuple[Finding, ...], held_back: str | None, thresholds: dict[str, Any]) -> Decision:
+    """The verdict of some findings; one that cannot be judged triggers nothing."""
+    reasons = tuple(f"{finding.name}: {finding.message}" for finding in findings if finding.triggers)
     return Decision(
-        should_retrain=bool(reasons),
+        should_retrain=bool(reasons) and held_back is None,
         reasons=reasons,
         findings=findings,
         details={
-            "thresholds": asdict(rules),
-            "findings": {f.name: {"holds": f.holds, "message": f.message, **f.numbers} for f in findings},
+            "thresholds": thresholds,
+            "findings": {
+                f.name: {"holds": f.holds, "message": f.message, "waits": f.waits, **f.numbers} for f in findings
+            },
         },
+        held_back=held_back if reasons else None,
     )
+
+
+def decide(evidence: Evidence, as_of: datetime, rules: ClassicRules, held_back: str | None = None) -> Decision:
+    """The classic policy's verdict."""
+    findings = (_accuracy(evidence, rules), _drift(evidence, rules), _freshness(evidence, as_of, rules))
+    return conclude(findings, held_back, asdict(rules))
 
 
 def _accuracy(evidence: Evidence, rules: ClassicRules) -> Finding:

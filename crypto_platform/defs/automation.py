@@ -11,12 +11,13 @@ from typing import Final
 
 import dagster as dg
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
+from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 from dagster._utils.schedules import get_smallest_cron_interval
 
 from crypto_platform.defs import jobs
 from crypto_platform.defs.assets.science import MODELS
-from crypto_platform.defs.checks import decision_keys
-from crypto_platform.defs.partitions import range_tags, shards
+from crypto_platform.defs.checks import RETRAIN, decision_keys
+from crypto_platform.defs.partitions import keys_of, range_tags, shards
 from crypto_platform.defs.resources import AS_OF_TAG
 from crypto_platform.settings import Settings
 
@@ -102,25 +103,29 @@ def _schedule(cadence: Cadence, settings: Settings, keys: Sequence[str]) -> dg.S
 
 
 def retrain_sensor(keys: Sequence[str]) -> dg.SensorDefinition:
-    """Train the symbols of which a decision check failed, once a day at most.
+    """Train the symbols of which a decision check failed and asked for it, once a day at most.
 
     The history of evaluations is read, not the latest: a newly planned evaluation would hide a failure, and a pass
-    that follows before the tick would too. The day in the run key is the cooldown.
+    that follows before the tick would too. The evaluation knows the policy's cooldown; the day in the run key, which
+    Dagster starts once, keeps to one run where the cursor is lost, and a training under way answers its symbols.
     """
 
     @dg.sensor(
         job_name=jobs.TRAIN,
         name=RETRAIN_SENSOR,
         minimum_interval_seconds=60,
-        description="Trains the symbols whose accuracy, drift or freshness check failed; at most once a day each.",
+        description="Trains the symbols whose accuracy, drift or freshness check asks for it; at most once a day each.",
         default_status=dg.DefaultSensorStatus.RUNNING,
     )
-    def evaluate(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+    def evaluate(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         failures = failed_since(context.instance, Seen.from_json(context.cursor))
-        if not failures.by_symbol:
-            return dg.SkipReason("no decision check failed since the last tick")
+        under_way = _in_training(context.instance, keys) if failures.by_symbol else set()
+        asked = [key for key in keys if key in failures.by_symbol and key not in under_way]
+        if not asked:
+            why = "no decision check asked for training since the last tick"
+            return dg.SensorResult(skip_reason=why, cursor=failures.seen.to_json())
         requests = []
-        for symbol in [key for key in keys if key in failures.by_symbol]:
+        for symbol in asked:
             names, day = failures.by_symbol[symbol]
             reason = f"checks failed: {', '.join(sorted(names))}"
             requests.append(
@@ -133,6 +138,12 @@ def retrain_sensor(keys: Sequence[str]) -> dg.SensorDefinition:
         return dg.SensorResult(run_requests=requests, cursor=failures.seen.to_json())
 
     return evaluate
+
+
+def _in_training(instance: dg.DagsterInstance, keys: Sequence[str]) -> set[str]:
+    """Symbols of the trainings that are queued or running."""
+    unfinished = instance.get_runs(dg.RunsFilter(job_name=jobs.TRAIN, statuses=NOT_FINISHED_STATUSES))
+    return {symbol for run in unfinished for symbol in keys_of(run.tags, keys)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +196,7 @@ def failed_since(instance: dg.DagsterInstance, seen: Seen) -> Failures:
 def _failed_evaluations(
     instance: dg.DagsterInstance, key: dg.AssetCheckKey, after: float
 ) -> Iterator[tuple[int, float, str]]:
-    """Number, POSIX time and symbol of the failed evaluations of a check made later than `after`.
+    """Number, POSIX time and symbol of the failed evaluations of a check made later than `after` that ask for training.
 
     The one place that reads the check history, which is no public API of Dagster. It comes newest planned first.
     """
@@ -195,8 +206,15 @@ def _failed_evaluations(
             key, limit=HISTORY_PAGE, cursor=cursor, status={AssetCheckExecutionRecordStatus.FAILED}
         )
         for record in page:
-            if record.partition and record.event and record.event.timestamp > after:
+            if record.partition and record.event and record.event.timestamp > after and _asks(record.event):
                 yield record.id, record.event.timestamp, str(record.partition)
         if len(page) < HISTORY_PAGE or page[-1].create_timestamp < after - LONGEST_RUN_SECONDS:
             return
         cursor = page[-1].id
+
+
+def _asks(event: dg.EventLogEntry) -> bool:
+    """Whether a failed evaluation asks for training; one that does not say so does."""
+    assert event.dagster_event is not None
+    said = event.dagster_event.asset_check_evaluation_data.metadata.get(RETRAIN)
+    return said is None or bool(said.value)

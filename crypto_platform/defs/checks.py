@@ -6,12 +6,13 @@ from typing import Any
 import dagster as dg
 from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationTargetMaterializationData
 
+from crypto_platform.core.calibrated import CalibratedRules
 from crypto_platform.core.retraining import (
     ACCURACY_HOLDS,
     FEATURES_HAVE_NOT_DRIFTED,
     MODEL_IS_FRESH,
-    ClassicRules,
-    Finding,
+    STOPPED,
+    Decision,
 )
 from crypto_platform.defs.assets.science import MODELS
 from crypto_platform.defs.partitions import keys_of
@@ -23,7 +24,12 @@ from crypto_platform.operations.checks.served import features_follow_candles, fo
 from crypto_platform.symbols import select
 from crypto_platform.tables import features, prediction_outcomes, predictions
 
-RULES = ClassicRules()  # as `Platform.rules`
+RULES = CalibratedRules()
+RETRAIN = "retrain"  # metadata of an evaluation: whether the sensor shall train
+TRAINED = (
+    "Nothing: the sensor trains the symbol, unless the message says what it waits for. ERROR in place of WARN: several "
+    "trainings led to no promotion, and a person has to look."
+)
 HOUR_IS_SERVED = Declared(
     predictions.name,
     "hour_is_served",
@@ -35,23 +41,23 @@ DECISIONS = (
     Declared(
         prediction_outcomes.name,
         ACCURACY_HOLDS,
-        f"Accuracy of the last {RULES.window_hours} hours is not below its threshold.",
+        "The champion forecasts as well as its validation lets expect: no alarm of the retrain policy.",
         "The champion forecasts worse than it should.",
-        "Nothing: the sensor trains the symbol, once a day at most.",
+        TRAINED,
     ),
     Declared(
         features.name,
         FEATURES_HAVE_NOT_DRIFTED,
-        "The features' means are where they were in the weeks before.",
-        "The market is unlike the one that the model learned.",
-        "Nothing: the sensor trains the symbol, once a day at most.",
+        "The features' distributions are those of the weeks before: no alarm of the retrain policy.",
+        "The market is unlike the one that the model learned, which need not cost accuracy.",
+        TRAINED,
     ),
     Declared(
         MODELS,
         MODEL_IS_FRESH,
-        f"There is a champion, trained less than {RULES.max_age_days:g} days ago.",
+        f"There is a champion, and its training data are less than {RULES.max_age_days:g} days old.",
         "The model is old, or there is none.",
-        "Nothing: the sensor trains the symbol, once a day at most.",
+        TRAINED,
     ),
 )
 
@@ -121,13 +127,18 @@ def _targets(instance: dg.DagsterInstance, asset: dg.AssetKey, symbols: Sequence
 
 
 def _evaluation(
-    key: dg.AssetCheckKey, symbol: str, problem: str | None, metadata: dict[str, Any], targets: Targets
+    key: dg.AssetCheckKey,
+    symbol: str,
+    problem: str | None,
+    metadata: dict[str, Any],
+    targets: Targets,
+    severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.WARN,
 ) -> dg.AssetCheckEvaluation:
     return dg.AssetCheckEvaluation(
         asset_key=key.asset_key,
         check_name=key.name,
         passed=problem is None,
-        severity=dg.AssetCheckSeverity.WARN,
+        severity=severity,
         description=problem,
         metadata=metadata,
         partition=symbol,
@@ -167,7 +178,7 @@ def _decision_checks(partitions: dg.PartitionsDefinition) -> dg.AssetChecksDefin
     )
     def evaluate(context: dg.AssetCheckExecutionContext, platform: dg.ResourceParam[Platform]) -> Iterator[Any]:
         symbols = keys_of(context.run.tags, partitions.get_partition_keys())
-        decisions = decide.judge(
+        verdicts = decide.judge(
             platform.store,
             symbols,
             as_of=platform.as_of(context.run.tags),
@@ -178,27 +189,34 @@ def _decision_checks(partitions: dg.PartitionsDefinition) -> dg.AssetChecksDefin
         chosen = [name for name in keys if keys[name] in context.selected_asset_check_keys]
         targets = {name: _targets(context.instance, keys[name].asset_key, symbols) for name in chosen}
         for symbol in symbols:
+            decisions = {h: verdicts[symbol, h].decision for h in platform.settings.horizons}
             for name in chosen:
-                findings = [
-                    finding
-                    for horizon in platform.settings.horizons
-                    for finding in decisions[symbol, horizon].findings
-                    if finding.name == name
-                ]
-                yield _finding(keys[name], symbol, findings, targets[name])
+                yield _finding(keys[name], symbol, decisions, targets[name])
         for name in chosen:
             yield dg.Output(None, output_name=_output(keys[name]))
 
     return evaluate
 
 
-def _finding(key: dg.AssetCheckKey, symbol: str, findings: list[Finding], targets: Targets) -> dg.AssetCheckEvaluation:
-    failing = [finding for finding in findings if finding.holds is False]
-    numbers = {name: value for finding in findings for name, value in finding.numbers.items() if value is not None}
-    shown = {"message": "; ".join(finding.message for finding in findings), **numbers}
-    problem = "; ".join(finding.message for finding in failing) or None
-    metadata = {
-        name: dg.MetadataValue.text(v) if isinstance(v, str) else dg.MetadataValue.float(float(v))
-        for name, v in shown.items()
+def _finding(
+    key: dg.AssetCheckKey, symbol: str, decisions: Mapping[int, Decision], targets: Targets
+) -> dg.AssetCheckEvaluation:
+    """One finding over all horizons; it says itself whether the sensor shall train."""
+    found = [(h, d, next(f for f in d.findings if f.name == key.name)) for h, d in decisions.items()]
+    failing = [(h, d, f) for h, d, f in found if f.holds is False]
+    said = [
+        f"{h} h: {f.message}" + "".join(f" ({why})" for why in (f.waits, d.held_back) if why and f.holds is False)
+        for h, d, f in (failing or found)
+    ]
+    metadata: dict[str, Any] = {
+        "message": dg.MetadataValue.text("; ".join(said)),
+        RETRAIN: dg.MetadataValue.bool(any(f.triggers and d.should_retrain for _, d, f in failing)),
     }
-    return _evaluation(key, symbol, problem, metadata, targets)
+    for h, _, f in found:
+        prefix = f"{h}h_" if len(found) > 1 else ""
+        metadata |= {
+            f"{prefix}{name}": dg.MetadataValue.float(float(v)) for name, v in f.numbers.items() if v is not None
+        }
+    grave = any((d.held_back or "").startswith(STOPPED) for _, d, _ in failing)
+    severity = dg.AssetCheckSeverity.ERROR if grave else dg.AssetCheckSeverity.WARN
+    return _evaluation(key, symbol, "; ".join(said) if failing else None, metadata, targets, severity)

@@ -6,8 +6,10 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, Protocol
 
+from crypto_platform.core.calibrated import CalibratedRules
 from crypto_platform.core.estimators import ModelParameters
-from crypto_platform.core.retraining import ClassicRules
+from crypto_platform.core.retraining import Restraint
+from crypto_platform.operations.decide import Rules
 from crypto_platform.settings import Settings
 from crypto_platform.sources import catalog
 from crypto_platform.sources.base import CandleSource, SentimentSource, SnapshotSource
@@ -112,9 +114,19 @@ class Platform:
         return ModelParameters(seed=self.settings.seed)
 
     @property
-    def rules(self) -> ClassicRules:
-        """Thresholds of the retrain decision."""
-        return ClassicRules()
+    def rules(self) -> Rules:
+        """Thresholds of the retrain decision; all followed series share one budget of false alarms."""
+        settings = self.settings
+        return Rules(
+            policy=settings.retrain_policy,
+            calibrated=CalibratedRules(
+                cusum_threshold=settings.cusum_threshold,
+                n_series=len(settings.followed) * len(settings.horizons),
+                max_drift=settings.drift_limit,
+                max_age_days=settings.retrain_after_days,
+            ),
+            restraint=Restraint(cooldown_hours=settings.cooldown_hours),
+        )
 
     def as_of(self, tags: Mapping[str, Any]) -> datetime:
         """The moment a run stands for: its tag, or the present."""

@@ -1,23 +1,63 @@
-"""Whether each symbol should be retrained: the evidence, the verdict, and the record of both."""
+"""Whether each symbol should be retrained: both policies' verdicts, the record of them, and of what came of it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
-from sqlalchemy import Select, and_, select
+from sqlalchemy import Select, select, update
 
+from crypto_platform.core import calibrated, retraining
+from crypto_platform.core.calibrated import CalibratedRules
 from crypto_platform.core.features import DEFAULT, FeatureSet
 from crypto_platform.core.hours import HOUR
-from crypto_platform.core.retraining import DRIFT_FEATURES, ClassicRules, Decision, Evidence, decide, standardized_shift
-from crypto_platform.operations import registry
+from crypto_platform.core.retraining import (
+    CALIBRATED,
+    CLASSIC,
+    DRIFT_FEATURES,
+    ClassicRules,
+    Decision,
+    Evidence,
+    Restraint,
+    Trainings,
+    standardized_shift,
+)
+from crypto_platform.operations import drift, registry, watch
+from crypto_platform.operations.registry import Served
 from crypto_platform.operations.results import Report, SymbolResult
 from crypto_platform.storage import warehouse
 from crypto_platform.storage.warehouse import Warehouse
-from crypto_platform.tables import features, prediction_outcomes, predictions, retrain_decisions
+from crypto_platform.tables import features, retrain_decisions
 
-POLICY = "classic"
+ANSWERED_WITHIN: Final = timedelta(days=1)  # between a decision and the training run that answers it
+RESULT_LENGTH: Final = 200
+Key = tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Thresholds of both policies, which of them decides, and what holds for either."""
+
+    policy: str = CALIBRATED
+    calibrated: CalibratedRules = field(default_factory=CalibratedRules)
+    classic: ClassicRules = field(default_factory=ClassicRules)
+    restraint: Restraint = field(default_factory=Restraint)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdicts:
+    """What each policy says of one key, and the trainings that may hold it back."""
+
+    by_policy: Mapping[str, Decision]
+    policy: str
+    trainings: Trainings
+
+    @property
+    def decision(self) -> Decision:
+        """That of the policy that decides."""
+        return self.by_policy[self.policy]
 
 
 def judge(
@@ -26,22 +66,37 @@ def judge(
     *,
     as_of: datetime,
     horizons: Sequence[int],
-    rules: ClassicRules,
+    rules: Rules,
     feature_set: FeatureSet = DEFAULT,
-) -> dict[tuple[str, int], Decision]:
-    """The verdict on each (symbol, horizon) from what was known at `as_of`; nothing is written."""
+) -> dict[Key, Verdicts]:
+    """Both verdicts on each (symbol, horizon) from what was known at `as_of`.
+
+    No decision is written; the day's drift is measured where it was not yet.
+    """
+    keys = [(symbol, horizon) for symbol in symbols for horizon in horizons]
     champions = registry.champions(store, symbols, as_of)
-    outcomes = _outcomes(store, symbols, as_of, rules)
-    inputs = _inputs(store, symbols, as_of, rules, feature_set)
-    decisions = {}
-    for symbol in symbols:
-        drift = _drift(inputs[inputs["symbol"] == symbol], as_of, rules)
-        for horizon in horizons:
-            mine = outcomes[(outcomes["symbol"] == symbol) & (outcomes["horizon"] == horizon)]
-            champion = champions.get((symbol, horizon))
-            evidence = _evidence(mine, drift, champion.trained_at if champion else None, as_of, rules)
-            decisions[symbol, horizon] = decide(evidence, as_of, rules)
-    return decisions
+    versions = [served.version for served in champions.values()]
+    held_to, sets = watch.expected(store, versions), watch.feature_sets(store, versions)
+    trained = watch.trainings(store, champions, keys, as_of, rules.restraint)
+    oldest = as_of - timedelta(days=rules.classic.accuracy_reference_days[1])
+    begun = min((served.since for served in champions.values()), default=as_of)
+    outcomes = watch.outcomes(store, symbols, max(min(oldest, begun), as_of - watch.LONGEST), as_of)
+    of_key = {(str(symbol), int(h)): rows for (symbol, h), rows in outcomes.groupby(["symbol", "horizon"])}
+    days = drift.of_days(store, symbols, as_of=as_of, feature_set=feature_set)
+    inputs = dict(iter(_inputs(store, symbols, as_of, rules.classic, feature_set).groupby("symbol")))
+    shifts = {symbol: _shifts(inputs.get(symbol), as_of, rules.classic) for symbol in symbols}
+    verdicts = {}
+    for key in keys:
+        mine, champion = of_key.get(key, outcomes.iloc[:0]), champions.get(key)
+        held_back = retraining.restraint(trained[key], as_of, rules.restraint)
+        served = watch.evidence(key, champion, held_to, mine, days[key[0]], sets, feature_set)
+        classic = _classic(mine, shifts[key[0]], champion, as_of, rules.classic)
+        by_policy = {
+            CALIBRATED: calibrated.decide(served, as_of, rules.calibrated, held_back),
+            CLASSIC: retraining.decide(classic, as_of, rules.classic, held_back),
+        }
+        verdicts[key] = Verdicts(by_policy, rules.policy, trained[key])
+    return verdicts
 
 
 def record(
@@ -50,34 +105,49 @@ def record(
     *,
     as_of: datetime,
     horizons: Sequence[int],
-    rules: ClassicRules,
+    rules: Rules,
     feature_set: FeatureSet = DEFAULT,
 ) -> Report:
     """Judge every symbol and write the decision, also where it is `no`."""
-    decisions = judge(store, symbols, as_of=as_of, horizons=horizons, rules=rules, feature_set=feature_set)
+    verdicts = judge(store, symbols, as_of=as_of, horizons=horizons, rules=rules, feature_set=feature_set)
     results = []
     for symbol in symbols:
+        mine = [verdicts[symbol, horizon] for horizon in horizons]
         rows = [
             {
                 "symbol": symbol,
                 "horizon": horizon,
                 "decision_time": as_of,
-                "should_retrain": decisions[symbol, horizon].should_retrain,
-                "policy": POLICY,
-                "reasons": list(decisions[symbol, horizon].reasons),
-                "details": decisions[symbol, horizon].details,
+                "should_retrain": each.decision.should_retrain,
+                "policy": each.policy,
+                "reasons": list(each.decision.reasons),
+                "details": _details(each, rules),
             }
-            for horizon in horizons
+            for horizon, each in zip(horizons, mine, strict=True)
         ]
         with store.begin() as connection:
             written = warehouse.insert_missing(connection, retrain_decisions, warehouse.records(rows))
-        mine = [decisions[symbol, horizon] for horizon in horizons]
+        decisions = [each.decision for each in mine]
         details: dict[str, Any] = {
-            "should_retrain": any(decision.should_retrain for decision in mine),
-            "reasons": "; ".join(reason for decision in mine for reason in decision.reasons),
+            "should_retrain": any(decision.should_retrain for decision in decisions),
+            "reasons": "; ".join(reason for decision in decisions for reason in decision.reasons),
+            "held_back": "; ".join(sorted({decision.held_back for decision in decisions if decision.held_back})),
         }
         results.append(SymbolResult(symbol, written, last=as_of, details=details))
     return Report(retrain_decisions.name, tuple(results))
+
+
+def _details(verdicts: Verdicts, rules: Rules) -> dict[str, Any]:
+    last = verdicts.trainings.last_at
+    return {
+        "held_back": verdicts.decision.held_back,
+        "trainings": {"last_at": last and last.isoformat(), "unpromoted": verdicts.trainings.unpromoted},
+        "restraint": asdict(rules.restraint),
+        "verdicts": {
+            policy: {"should_retrain": each.should_retrain, "reasons": list(each.reasons), **each.details}
+            for policy, each in verdicts.by_policy.items()
+        },
+    }
 
 
 def recorded(symbols: Sequence[str], as_of: datetime) -> Select[Any]:
@@ -89,26 +159,37 @@ def recorded(symbols: Sequence[str], as_of: datetime) -> Select[Any]:
     )
 
 
-def _outcomes(store: Warehouse, symbols: Sequence[str], as_of: datetime, rules: ClassicRules) -> pd.DataFrame:
-    key = ("symbol", "horizon", "prediction_timestamp", "version")
-    oldest = as_of - timedelta(days=rules.accuracy_reference_days[1])
-    rows = store.read(
-        select(
-            prediction_outcomes.c.symbol,
-            prediction_outcomes.c.horizon,
-            prediction_outcomes.c.prediction_timestamp,
-            prediction_outcomes.c.correct,
+def note_run(store: Warehouse, symbols: Sequence[str], run_id: str, *, as_of: datetime) -> None:
+    """Write the run that trains these symbols on the decisions of the last day that asked for it."""
+    d = retrain_decisions.c
+    with store.begin() as connection:
+        connection.execute(
+            update(retrain_decisions)
+            .where(
+                d.symbol.in_(symbols),
+                d.should_retrain.is_(True),
+                d.run_id.is_(None),
+                d.decision_time <= as_of,
+                d.decision_time > as_of - ANSWERED_WITHIN,
+            )
+            .values(run_id=run_id)
         )
-        .join(predictions, and_(*(predictions.c[name] == prediction_outcomes.c[name] for name in key)))
-        .where(
-            prediction_outcomes.c.symbol.in_(symbols),
-            prediction_outcomes.c.prediction_timestamp >= oldest,
-            prediction_outcomes.c.resolved_at <= as_of,
-            predictions.c.role == registry.CHAMPION,
-            predictions.c.origin == "live",
-        )
-    )
-    return rows[rows["correct"].notna()]
+
+
+def note_results(store: Warehouse, report: Report, run_id: str) -> None:
+    """Write what came of a training run on the decisions it answers."""
+    with store.begin() as connection:
+        for result in report.results:
+            shown = [f"{key} {value}" for key, value in result.details.items() if key.split(".")[-1] in _RESULT]
+            text = result.error or ", ".join(shown)
+            connection.execute(
+                update(retrain_decisions)
+                .where(retrain_decisions.c.symbol == result.symbol, retrain_decisions.c.run_id == run_id)
+                .values(result=text[:RESULT_LENGTH])
+            )
+
+
+_RESULT: Final = frozenset({"status", "version", "why", "gate"})
 
 
 def _inputs(
@@ -126,7 +207,9 @@ def _inputs(
     )
 
 
-def _drift(rows: pd.DataFrame, as_of: datetime, rules: ClassicRules) -> dict[str, float | None]:
+def _shifts(rows: pd.DataFrame | None, as_of: datetime, rules: ClassicRules) -> dict[str, float | None]:
+    if rows is None:
+        return dict.fromkeys(DRIFT_FEATURES)
     recent = rows["timestamp"] >= pd.Timestamp(as_of) - pd.Timedelta(hours=rules.window_hours + 1)
     return {
         name: standardized_shift(rows.loc[recent, name].to_numpy(float), rows.loc[~recent, name].to_numpy(float))
@@ -134,10 +217,10 @@ def _drift(rows: pd.DataFrame, as_of: datetime, rules: ClassicRules) -> dict[str
     }
 
 
-def _evidence(
+def _classic(
     outcomes: pd.DataFrame,
-    drift: dict[str, float | None],
-    trained_at: datetime | None,
+    shifts: dict[str, float | None],
+    champion: Served | None,
     as_of: datetime,
     rules: ClassicRules,
 ) -> Evidence:
@@ -150,6 +233,6 @@ def _evidence(
         n_scored=len(window),
         reference_accuracy=float(np.mean(reference)) if len(reference) else None,
         n_reference=len(reference),
-        drift=drift,
-        trained_at=trained_at,
+        drift=shifts,
+        trained_at=champion.trained_at if champion else None,
     )

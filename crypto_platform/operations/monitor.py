@@ -5,8 +5,9 @@ from datetime import datetime
 from typing import Any
 
 from crypto_platform.core.accuracy import Accuracy
+from crypto_platform.core.cusum import Alarm
 from crypto_platform.core.reporting import DataQuality, Health, Serving
-from crypto_platform.operations import observe, registry
+from crypto_platform.operations import observe, registry, watch
 from crypto_platform.operations.results import Report, SymbolResult
 from crypto_platform.storage import warehouse
 from crypto_platform.storage.warehouse import Warehouse
@@ -39,7 +40,8 @@ def collect_metrics(store: Warehouse, symbols: Sequence[str], *, as_of: datetime
             if serving.symbol == symbol:
                 rows += _serving_rows(serving)
         results.append(_write(store, symbol, rows, as_of))
-    results.append(_write(store, ALL, list(_overall_rows(health)), as_of))
+    pooled = [_pooled_row(h, watch.pooled(store, symbols, as_of=as_of, horizon=h)) for h in health.overall]
+    results.append(_write(store, ALL, [*_overall_rows(health), *pooled], as_of))
     return Report(monitoring_metrics.name, tuple(results))
 
 
@@ -76,6 +78,18 @@ def _accuracy_row(window: str, horizon: int, accuracy: Accuracy) -> Row:
         upper=accuracy.upper,
         base_rate=accuracy.base_rate,
         verdict=accuracy.verdict,
+    )
+
+
+def _pooled_row(horizon: int, alarm: Alarm) -> Row:
+    return _row(
+        "accuracy",
+        _named("e_detector_90d", horizon),
+        alarm.statistic,
+        horizon=horizon,
+        highest=alarm.highest,
+        threshold=alarm.threshold,
+        alarm=alarm.raised,
     )
 
 

@@ -15,6 +15,7 @@ from crypto_platform.core.metrics import POOLED
 from crypto_platform.core.reporting import WEEK, Key, MonitoringReport
 from crypto_platform.core.signals import Signal, SignalRules
 from crypto_platform.operations import charts, compare, observe, page, registry
+from crypto_platform.operations.experiments import experiments
 from crypto_platform.operations.provenance import provenance_of_store
 from crypto_platform.operations.registry import Served
 from crypto_platform.storage.artifacts import write_atomically
@@ -85,7 +86,7 @@ def build(store: Warehouse, forecasts: pd.DataFrame, *, as_of: datetime, symbols
         walk_forward=_walk_forward(store, champions, keys),
         experiments=tuple(
             compare.paired_summary(store, experiment, as_of)
-            for experiment in compare.experiments(store)
+            for experiment in experiments(store)
             if experiment.started_at <= as_of
         ),
         decisions=_decisions(store, keys, as_of),

@@ -223,6 +223,20 @@ def klines(folder: Path, stem: str = "BTCUSDT-1h-2020-01", hours: int = 48) -> P
     return path
 
 
+def test_an_experiment_is_made_shown_and_stopped_but_never_changed(cli: Cli) -> None:
+    arms = ("--a", "ensemble", "--b", "logistic_regression", "--metric", "brier", "--now", "2026-01-31T12:00:00Z")
+    assert cli.run("experiments", "create", "mine", *arms).returncode == 0
+    assert "none is ever changed" in cli.refused("experiments", "create", "mine", *arms)
+    assert "names no model" in cli.refused("experiments", "create", "other", "--a", "oracle")
+    assert "no experiment 'other'" in cli.refused("experiments", "show", "other")
+    shown = json.loads(cli.run("experiments", "show", "mine", "--json").stdout)
+    assert (shown["verdict"], shown["status"], shown["metric"]) == ("insufficient data", "ended", "brier")
+    stopped = json.loads(cli.run("experiments", "stop", "mine", "--now", "2026-02-01T12:00:00Z", "--json").stdout)
+    assert [e["status"] for e in stopped] == ["stopped"]
+    listed = cli.run("experiments", "list")
+    assert "insufficient data" in listed.stdout
+
+
 def test_history_is_imported_from_a_folder_of_archives(cli: Cli) -> None:
     klines(cli.folder)
     arguments = ("import", "archive", "BTC", "--from", "2019-12", "--to", "2020-01", "--folder", ".")

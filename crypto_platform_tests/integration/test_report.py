@@ -251,7 +251,7 @@ def test_report_shows_every_symbol_and_says_simulated(store: Warehouse, tmp_path
     assert ATTRIBUTION in page.text
     assert "Extreme Fear" in page.text
     assert "no edge shown" in page.text
-    assert "undecided" in page.text  # the A/B verdict
+    assert "no difference shown so far" in page.text  # the A/B verdict
     assert "Drift: largest mean shift 0.41 SD" in page.text
 
 

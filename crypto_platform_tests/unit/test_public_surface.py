@@ -36,6 +36,10 @@ COMMANDS = {
     "models rollback",
     "models prune",
     "backtest",
+    "experiments create",
+    "experiments list",
+    "experiments show",
+    "experiments stop",
     "db upgrade",
     "doctor",
     "docs",
@@ -56,6 +60,10 @@ READABLE_BY_SCRIPTS = {
     "alerts list",
     "alerts test",
     "backtest",
+    "experiments create",
+    "experiments list",
+    "experiments show",
+    "experiments stop",
     "verify",
 }
 SETTINGS = {

@@ -41,11 +41,13 @@ def build(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
             context.partition_keys,
             as_of=platform.as_of(context.run.tags),
             horizons=platform.settings.horizons,
+            artifacts=platform.artifacts,
+            feature_set=platform.settings.feature_set,
         )
         yield from catalog.publish(context, platform, done)
 
     @dg.asset(
-        description="Paired counts of every experiment, as a JSON file.",
+        description="What every experiment says of its two arms, as a JSON file.",
         group_name="experiments",
         kinds={"json"},
         owners=catalog.OWNERS,

@@ -11,7 +11,7 @@ from crypto_platform.defs import catalog
 from crypto_platform.defs.resources import Platform
 from crypto_platform.errors import ArtifactError
 from crypto_platform.operations import build as build_operation
-from crypto_platform.operations import cards, predict, prune, settle, train, training_report
+from crypto_platform.operations import cards, decide, predict, prune, settle, train, training_report
 from crypto_platform.operations.results import Report, SymbolResult
 from crypto_platform.tables import (
     features,
@@ -77,6 +77,7 @@ def build(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
         settings, as_of = platform.settings, platform.as_of(context.run.tags)
         symbols = context.partition_keys
         chosen = train.due(platform.store, symbols, settings.horizons, as_of) if config.only_due else tuple(symbols)
+        decide.note_run(platform.store, chosen, context.run.run_id, as_of=as_of)
         report = train.train(
             platform.store,
             platform.artifacts,
@@ -89,6 +90,7 @@ def build(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
             reason=config.reason,
             feature_set=settings.feature_set,
         )
+        decide.note_results(platform.store, report, context.run.run_id)
         _prune(context, platform, as_of)
         yield from _publish_training(context, platform, report, symbols)
 

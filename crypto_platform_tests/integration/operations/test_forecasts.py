@@ -12,11 +12,23 @@ import pandas as pd
 import pytest
 from sqlalchemy import select, update
 
+from crypto_platform.core.experiments import Experiment
 from crypto_platform.core.hours import HOUR
 from crypto_platform.core.novelty import NOVEL
 from crypto_platform.core.retraining import ClassicRules
 from crypto_platform.core.signals import CLASSIFIERS, SignalRules
-from crypto_platform.operations import compare, decide, registry, train, training_report
+from crypto_platform.errors import ConfigurationError
+from crypto_platform.operations import (
+    compare,
+    decide,
+    drift,
+    experiments,
+    registry,
+    train,
+    training_report,
+    watch,
+)
+from crypto_platform.operations.decide import Rules
 from crypto_platform.storage.warehouse import Warehouse
 from crypto_platform.tables import (
     ab_test_results,
@@ -24,6 +36,7 @@ from crypto_platform.tables import (
     model_aliases,
     model_metrics,
     model_versions,
+    monitoring_metrics,
     ohlcv_data,
     prediction_outcomes,
     predictions,
@@ -405,22 +418,201 @@ def test_both_arms_are_compared_on_every_hour(served: Any, moment: Moment) -> No
     assert joined["prob_up"].tolist() == expected.tolist()
 
 
-def test_decisions_are_written_also_when_they_say_no(served: Any, moment: Moment) -> None:
+def fields(**values: Any) -> Experiment:
+    start = {"started_at": values.pop("started_at"), "publish": False, "alpha": 0.05, "split": 0.5, "salt": "s"}
+    return Experiment(test_name="mine", horizon=1, **start, **values)
+
+
+def test_a_bundle_that_serves_no_more_is_scored_beside_the_champion(served: Any, moment: Moment) -> None:
+    """From the features of each hour, only after its training; hours that one arm lacks are no pairs."""
+    old = registry.champions(served.store, ["BTC"], moment(TRAINED))["BTC", 1].version
+    served.train(moment(NOW - 20))
     served.predict(moment(NOW), since=moment(TRAINED + 1))
     served.settle(moment(NOW))
-    for rules, verdict in ((ClassicRules(max_drift=99, min_accuracy=0), False), (ClassicRules(max_age_days=0.1), True)):
-        at = moment(NOW) + timedelta(seconds=verdict)
+    new = registry.champions(served.store, ["BTC"], moment(NOW))["BTC", 1].version
+    assert new != old
+    begun = fields(started_at=moment(TRAINED), variant_a=f"{old}/random_forest", variant_b=f"{new}/ensemble")
+    experiments.create(served.store, begun)
+    compare.compare(served.store, served.names, as_of=moment(NOW), horizons=(1,), artifacts=served.artifacts)
+    arms = served.store.read(select(ab_test_results).where(ab_test_results.c.test_name == "mine"))
+    assert set(arms["symbol"]) == {"BTC"}
+    assert arms["prediction_timestamp"].min() >= pd.Timestamp(moment(NOW - 20))
+    assert (arms.groupby("prediction_timestamp")["arm"].nunique() == 2).all()
+    made = forecasts(served.store)
+    b = arms[arms["arm"] == "B"].merge(made, on=["symbol", "horizon", "prediction_timestamp"], suffixes=("", "_made"))
+    assert len(b) >= 15
+    assert b["prob_up"].tolist() == pytest.approx(b["prob_up_made"].tolist())
+    assert set(arms["model_version"]) == {old, new}
+    summary = compare.paired_summary(served.store, experiments.named(served.store, "mine"), moment(NOW))
+    assert summary["retrained"] == []
+    default = experiments.named(served.store, "forest_against_boosting_1h")
+    events = compare.paired_summary(served.store, default, moment(NOW))["retrained"]
+    assert {event["symbol"] for event in events} == {"BTC", "ETH"}
+
+
+def test_an_experiment_is_made_once_and_counts_nothing_after_its_end(served: Any, moment: Moment) -> None:
+    served.predict(moment(NOW), since=moment(TRAINED + 1))
+    served.settle(moment(NOW))
+    recipes = {"variant_a": "ensemble", "variant_b": "random_forest"}
+    begun = experiments.create(served.store, fields(started_at=moment(TRAINED), metric="brier", **recipes))
+    with pytest.raises(ConfigurationError, match="none is ever changed"):
+        experiments.create(served.store, fields(started_at=moment(NOW), **recipes))
+    assert experiments.named(served.store, "mine") == begun
+    stopped = experiments.stop(served.store, "mine", as_of=moment(NOW - 10))
+    assert experiments.stop(served.store, "mine", as_of=moment(NOW)) == stopped
+    compare.compare(served.store, served.names, as_of=moment(NOW), horizons=(1,))
+    arms = served.store.read(select(ab_test_results).where(ab_test_results.c.test_name == "mine"))
+    assert arms["prediction_timestamp"].max() == pd.Timestamp(moment(NOW - 10)).floor("h")
+    summary = compare.paired_summary(served.store, stopped, moment(NOW))
+    assert summary["status"] == "stopped"
+    assert summary["n_pairs"] == len(arms) / 2
+    brier = (arms["prob_up"] - (arms["realized_return"] > 0)) ** 2
+    assert summary["brier_a"] == pytest.approx(brier[arms["arm"] == "A"].mean())
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"variant_a": "random_forest"}, "compare two different"),
+        ({"variant_a": "nobody/ensemble"}, "no bundle 'nobody'"),
+        ({"metric": "sharpe"}, "metric 'sharpe' is unknown"),
+        ({"ends_at": "start"}, "would end before it starts"),
+    ],
+)
+def test_an_experiment_that_compares_nothing_is_refused(
+    served: Any, moment: Moment, changes: dict[str, Any], message: str
+) -> None:
+    given: dict[str, Any] = {
+        "started_at": moment(NOW),
+        "variant_a": "ensemble",
+        "variant_b": "random_forest",
+        **changes,
+    }
+    if "ends_at" in given:
+        given["ends_at"] = moment(NOW)
+    with pytest.raises(ConfigurationError, match=message):
+        experiments.create(served.store, fields(**given))
+
+
+def test_the_sums_of_hours_are_alike_on_both_engines(deployment: Any, moment: Moment) -> None:
+    """An empty store has no experiment, and its report is JSON all the same."""
+    experiments.create(deployment.store, fields(started_at=moment(0), variant_a="ensemble", variant_b="random_forest"))
+    rows = [
+        {
+            "test_name": "mine",
+            "symbol": symbol,
+            "horizon": 1,
+            "prediction_timestamp": moment(hour).replace(minute=0),
+            "arm": arm,
+            "model_version": "v",
+            "model_name": "m",
+            "predicted_direction": int(p > 0.5),
+            "prob_up": p,
+            "confidence": max(p, 1 - p),
+            "published_arm": "A",
+            "realized_return": 0.01 if hour % 2 else -0.01,
+            "correct": (p > 0.5) == bool(hour % 2),
+            "log_loss": -np.log(p if hour % 2 else 1 - p),
+        }
+        for hour in range(1, 81)
+        for symbol, p_a in (("BTC", 0.6), ("ETH", 0.3))
+        for arm, p in (("A", p_a), ("B", 0.8 if hour % 4 == 1 else 0.1))
+    ]
+    deployment.store.upsert(ab_test_results, pd.DataFrame(rows))
+    summary = compare.paired_summary(deployment.store, experiments.named(deployment.store, "mine"), moment(90))
+    frame = pd.DataFrame(rows)
+    a, b = (frame.loc[frame["arm"] == arm, "correct"].to_numpy() for arm in "AB")
+    assert summary["n_pairs"] == 160
+    assert summary["only_a_right"] == (a & ~b).sum()
+    assert summary["both_wrong"] == (~a & ~b).sum()
+    brier = (frame["prob_up"] - (frame["realized_return"] > 0)) ** 2
+    assert summary["brier_b"] == pytest.approx(brier[frame["arm"] == "B"].mean())
+    assert summary["log_loss_a"] == pytest.approx(frame.loc[frame["arm"] == "A", "log_loss"].mean())
+
+
+def test_decisions_are_written_also_when_they_say_no(served: Any, moment: Moment) -> None:
+    """With both policies' verdicts, statistics and thresholds."""
+    served.predict(moment(NOW), since=moment(TRAINED + 1))
+    served.settle(moment(NOW))
+    never, always = ClassicRules(max_drift=99, min_accuracy=0), ClassicRules(max_age_days=0.1)
+    for classic, policy, verdict in (
+        (never, "classic", False),
+        (always, "classic", True),
+        (always, "calibrated", False),
+    ):
+        at = moment(NOW) + timedelta(seconds=len(policy) + verdict)
+        rules = Rules(policy=policy, classic=classic)
         done = decide.record(served.store, served.names, as_of=at, horizons=(1, 3), rules=rules)
         assert not done.failed
         rows = served.store.read(select(retrain_decisions).where(retrain_decisions.c.decision_time == at))
         assert len(rows) == 4
         assert set(rows["should_retrain"]) == {verdict}
+        assert set(rows["policy"]) == {policy}
         assert all(bool(reasons) is verdict for reasons in rows["reasons"])
+        for details in rows["details"]:
+            assert set(details["verdicts"]) == {"calibrated", "classic"}
+            assert details["verdicts"]["classic"]["should_retrain"] is (classic is always)
+            assert details["verdicts"]["calibrated"]["findings"]["accuracy_holds"]["cusum_threshold"] == 4.0
+            assert details["trainings"] == {"last_at": moment(TRAINED).isoformat(), "unpromoted": 0}
         assert decide.record(served.store, served.names, as_of=at, horizons=(1, 3), rules=rules).rows == 0
+
+
+def test_within_the_cooldown_reasons_are_recorded_and_nobody_is_trained(served: Any, moment: Moment) -> None:
+    rules = Rules(policy="classic", classic=ClassicRules(max_age_days=0.01))
+    soon, later = moment(TRAINED + 1), moment(TRAINED + 24)
+    for at, verdict in ((soon, False), (later, True)):
+        judged = decide.judge(served.store, served.names, as_of=at, horizons=(1,), rules=rules)["BTC", 1].decision
+        assert judged.should_retrain is verdict
+        assert judged.reasons
+        assert bool(judged.held_back) is not verdict
+
+
+def test_a_run_is_written_on_the_decision_it_answers_and_so_is_its_result(served: Any, moment: Moment) -> None:
+    rules = Rules(policy="classic", classic=ClassicRules(max_age_days=0.1))
+    for hour in (NOW - 40, NOW):
+        decide.record(served.store, served.names, as_of=moment(hour), horizons=(1, 3), rules=rules)
+    decide.note_run(served.store, ["BTC"], "run-1", as_of=moment(NOW))
+    decide.note_results(served.store, served.train(moment(NOW)), "run-1")
+    rows = served.store.read(select(retrain_decisions)).set_index(["symbol", "horizon", "decision_time"])
+    named = rows[rows["run_id"].notna()]
+    answered = {("BTC", h, pd.Timestamp(moment(NOW))) for h in (1, 3)}
+    assert set(named.index) == answered
+    assert all("trained" in result for result in named["result"])
+    assert rows.loc[~rows.index.isin(answered), "result"].isna().all()
+
+
+def test_drift_is_measured_once_a_day_and_compared_with_the_day_before(served: Any, moment: Moment) -> None:
+    first, same_day, next_day = moment(NOW - 24), moment(NOW - 23), moment(NOW)
+    assert first.date() == same_day.date()
+    assert drift.of_days(served.store, ["BTC"], as_of=first)["BTC"][1] is None
+    held = drift.of_days(served.store, ["BTC"], as_of=same_day)["BTC"][0]
+    today, before = drift.of_days(served.store, ["BTC"], as_of=next_day)["BTC"]
+    assert held == before
+    assert today is not None
+    rows = served.store.read(select(monitoring_metrics).where(monitoring_metrics.c.metric_name == drift.METRIC_NAME))
+    assert rows["timestamp"].tolist() == [pd.Timestamp(first), pd.Timestamp(next_day)]
+    (metadata,) = rows["metadata"].tail(1)
+    assert set(metadata["channels"]) == {*drift.CHANNELS, *drift.RATES, drift.LN_VOLUME}
+    assert "hour_sin" not in metadata["channels"]
+    ret = metadata["channels"]["ret_1"]
+    assert {"distance", "p_value", "psi", "ks", "shift"} <= {name for name, value in ret.items() if value is not None}
+
+
+def test_all_symbols_together_are_watched_in_one_view(served: Any, moment: Moment) -> None:
+    served.predict(moment(NOW), since=moment(TRAINED + 1))
+    served.settle(moment(NOW))
+    calm = watch.pooled(served.store, served.names, as_of=moment(NOW), horizon=1)
+    assert not calm.raised
+    with served.store.begin() as connection:
+        connection.execute(prediction_outcomes.update().values(correct=False))
+    assert watch.pooled(served.store, served.names, as_of=moment(NOW), horizon=1).raised
 
 
 def test_a_symbol_without_a_champion_is_to_be_trained(deployment: Any, moment: Moment) -> None:
     deployment.ingest(moment(NOW))
-    verdicts = decide.judge(deployment.store, ["BTC"], as_of=moment(NOW), horizons=(1,), rules=ClassicRules())
-    assert any("there is no champion" in reason for reason in verdicts["BTC", 1].reasons)
-    assert deployment.store.read(select(retrain_decisions)).empty  # judging writes nothing
+    verdicts = decide.judge(deployment.store, ["BTC"], as_of=moment(NOW), horizons=(1,), rules=Rules())
+    for policy in ("calibrated", "classic"):
+        decision = verdicts["BTC", 1].by_policy[policy]
+        assert any("there is no champion" in reason for reason in decision.reasons)
+        assert decision.should_retrain
+    assert deployment.store.read(select(retrain_decisions)).empty  # judging writes no decision

@@ -21,9 +21,9 @@ from crypto_platform.cli.app import app
 from crypto_platform.core.features import DEFAULT
 from crypto_platform.core.hours import HOUR
 from crypto_platform.core.quarantine import rejection_id
-from crypto_platform.core.retraining import ClassicRules
 from crypto_platform.errors import PlatformError
 from crypto_platform.operations import compare, decide
+from crypto_platform.operations.decide import Rules
 from crypto_platform.operations.verify import Rule, Verdict, findings, verify
 from crypto_platform.sources.catalog import is_candle_vendor
 from crypto_platform.storage import warehouse
@@ -103,7 +103,7 @@ def sound_home(make_deployment: Any, moment: Moment, tmp_path_factory: pytest.Te
     deployment.predict(moment(NOW), since=moment(TRAINED - 3))
     deployment.settle(moment(NOW))
     compare.compare(store, deployment.names, as_of=moment(NOW), horizons=(1, 3))
-    decide.record(store, deployment.names, as_of=moment(NOW), horizons=(1, 3), rules=ClassicRules())
+    decide.record(store, deployment.names, as_of=moment(NOW), horizons=(1, 3), rules=Rules())
     add_what_else_there_is(store)
     counts = {t.name: len(store.read(select(*t.primary_key))) for t in metadata.sorted_tables}
     assert [name for name, n in counts.items() if n == 0] == ["alerts", "monitoring_metrics", "alert_deliveries"]

@@ -36,10 +36,11 @@ class History:
             )
             self._report(run, DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED, planned, NOON)
 
-    def evaluate(self, run: str, check: str, symbol: str, *, passed: bool, at: datetime = NOON) -> None:
+    def evaluate(self, run: str, check: str, symbol: str, *, passed: bool, at: datetime = NOON, **said: bool) -> None:
         key = decision_keys()[check]
+        metadata = {name: dg.MetadataValue.bool(value) for name, value in said.items()}
         evaluation = dg.AssetCheckEvaluation(
-            asset_key=key.asset_key, check_name=key.name, passed=passed, metadata={}, partition=symbol
+            asset_key=key.asset_key, check_name=key.name, passed=passed, metadata=metadata, partition=symbol
         )
         self._report(run, DagsterEventType.ASSET_CHECK_EVALUATION, evaluation, at)
 
@@ -148,3 +149,40 @@ def test_symbols_no_longer_followed_are_left_alone(history: History) -> None:
     )
     history._report("a", DagsterEventType.ASSET_CHECK_EVALUATION, evaluation, NOON)
     assert history.tick() == []
+
+
+def test_a_failure_that_waits_for_its_cooldown_starts_nothing(history: History) -> None:
+    history.plan("a", ACCURACY, FRESH)
+    history.evaluate("a", ACCURACY, "BTC", passed=False, retrain=False)
+    history.evaluate("a", FRESH, "ETH", passed=False, retrain=True)
+    requests = history.tick()
+    assert keys(requests) == ["ETH/2026-03-04"]
+    assert history.tick() == []
+
+
+def test_a_lost_cursor_asks_for_the_same_runs_again_which_dagster_starts_once(history: History) -> None:
+    """A daemon killed between the launch and the cursor has the cursor of before."""
+    history.plan("a", ACCURACY)
+    history.evaluate("a", ACCURACY, "BTC", passed=False, at=NOON - timedelta(days=3))
+    history.plan("b", ACCURACY)
+    history.evaluate("b", ACCURACY, "BTC", passed=False)
+    first = keys(history.tick())
+    history.cursor = None
+    assert keys(history.tick()) == first == ["BTC/2026-03-04"]
+
+
+@pytest.mark.parametrize(
+    ("status", "asked"), [("STARTING", ["ETH"]), ("STARTED", ["ETH"]), ("FAILURE", ["BTC", "ETH"])]
+)
+def test_a_training_under_way_answers_its_symbols(history: History, status: str, asked: list[str]) -> None:
+    run = dg.DagsterRun(
+        "train_job",
+        "11111111-1111-1111-1111-111111111111",
+        status=dg.DagsterRunStatus(status),
+        tags={"dagster/partition": "BTC"},
+    )
+    history.instance.add_run(run)
+    history.plan("a", ACCURACY)
+    for symbol in ("BTC", "ETH"):
+        history.evaluate("a", ACCURACY, symbol, passed=False)
+    assert [request.partition_key for request in history.tick()] == asked
