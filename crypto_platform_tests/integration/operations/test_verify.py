@@ -106,7 +106,7 @@ def sound_home(make_deployment: Any, moment: Moment, tmp_path_factory: pytest.Te
     decide.record(store, deployment.names, as_of=moment(NOW), horizons=(1, 3), rules=Rules())
     add_what_else_there_is(store)
     counts = {t.name: len(store.read(select(*t.primary_key))) for t in metadata.sorted_tables}
-    assert [name for name, n in counts.items() if n == 0] == ["alerts", "monitoring_metrics", "alert_deliveries"]
+    assert [name for name, n in counts.items() if n == 0] == ["alerts", "alert_deliveries"]
     store.close()
     return home
 
