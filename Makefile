@@ -12,7 +12,7 @@ COMPILE := uv pip compile --quiet --universal --generate-hashes --no-strip-extra
 	--python-version 3.11 pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check dev bench validate lock clean
+.PHONY: help setup demo test check dev bench validate oracles lock clean
 .DELETE_ON_ERROR:
 
 help:  ## List the commands
@@ -45,6 +45,9 @@ bench: $(VENV)/.setup-dev  ## Measure beside baselines; ARGS="writes history" fo
 
 validate: $(VENV)/.setup-dev  ## Show what the models can do and cannot, into docs/validation.md; takes most of an hour
 	$(BIN)/python -m validation $(or $(ARGS),science)
+
+oracles: $(VENV)/.setup-dev  ## Compare every feature with its oracle, into docs/feature-oracles.md
+	$(BIN)/python -m validation.feature_oracles $(ARGS)
 
 lock:  ## Compile requirements/ again from pyproject.toml (needs uv and a network)
 	$(COMPILE) --group build -o requirements/run.txt
