@@ -24,6 +24,7 @@ Draws = Mapping[str, Floats]  # metric: value of the sample, then of its replica
 POOLED: Final = -1  # fold number of the metrics over all folds
 HOLDOUT: Final = -2  # fold number of the metrics on the holdout
 BINS: Final = 10
+ROUNDING: Final = 1e-12  # variance below which a share is 0 or 1
 
 BASELINE_RATE: Final = "baseline_base_rate"  # the train base rate; its calls are the train majority class
 BASELINE_COIN: Final = "baseline_coin"
@@ -149,8 +150,9 @@ def call_scores(truth: Ints, calls: Ints, resample: Resample) -> dict[str, Float
     correct_down = 1 - actual - called + hit
     with np.errstate(invalid="ignore", divide="ignore"):
         balanced = (hit / actual + correct_down / (1 - actual)) / 2
-        spread = np.sqrt(np.maximum(actual * (1 - actual) * called * (1 - called), 0))
-        correlation = np.where(spread > 1e-12, (hit - actual * called) / spread, np.nan)
+        varies = np.minimum(actual * (1 - actual), called * (1 - called)) > ROUNDING
+        spread = np.sqrt(np.where(varies, actual * (1 - actual) * called * (1 - called), np.nan))
+        correlation = (hit - actual * called) / spread
     return {
         "accuracy": resample.means((truth == calls).astype(float)),
         "balanced_accuracy": balanced,
