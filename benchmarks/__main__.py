@@ -6,13 +6,14 @@ Seconds depend on the machine and on what else it does; ratios of one run less s
 import argparse
 from typing import Final
 
-from benchmarks import history, hourly, politeness, recording, serving, training, writes
+from benchmarks import features, history, hourly, politeness, recording, serving, training, writes
 
 PARTS: Final = {
     "tick": (hourly.run, "one hour's work beside a row-by-row baseline; 5, 50 and 500 symbols; about 15 minutes"),
     "writes": (writes.run, "upserts of candles and feature rows on SQLite and Postgres; about a minute"),
     "history": (history.run, "a year of 5 symbols backfilled from a replay server, on both; about 3 minutes"),
-    "training": (training.run, "a month of one symbol trained, and four fits beside plain ones; about a minute"),
+    "features": (features.run, "indicators beside plain pandas; 5, 50 and 500 symbols; about two minutes"),
+    "training": (training.run, "a month of one symbol trained, and fits beside plain ones; two minutes"),
     "recording": (recording.run, "all recorded candles, where CRYPTO_PLATFORM_TEST_DATA has them; about 3 minutes"),
     "politeness": (politeness.run, "several processes at a vendor's rate limit; about 15 seconds"),
     "serving": (serving.run, "bundles read to forecast: one in fresh processes, 500 in a batch; about a minute"),

@@ -1,7 +1,13 @@
-"""Training: the whole recipe on a month, and the four fits beside scikit-learn's plain ones."""
+"""Training: the whole recipe on a month, and the four fits beside scikit-learn's plain ones.
+
+Once on one thread; for eight symbols on two processes beside one after the other; and beside busy neighbors.
+"""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from multiprocessing import get_context
 from statistics import median
 from typing import Final
 
@@ -18,6 +24,8 @@ SEED: Final = 7
 MONTH: Final = 720
 N_FEATURES: Final = 69
 ROUNDS: Final = 3
+CROWD: Final = 8
+CORES: Final = 2
 
 
 def rows(n: int) -> TrainingSet:
@@ -68,9 +76,68 @@ def run(*, quick: bool) -> str:
         lambda: estimators.fit(known, parameters),
         lambda: plain(known, parameters),
     )
+    n_rounds = 1 if quick else ROUNDS
     with threadpool_limits(1):
-        measured = [[seconds(work) for work in works] for _ in range(1 if quick else ROUNDS)]
-    return report([tuple(median(part[i] for part in column) for i in (0, 1)) for column in zip(*measured, strict=True)])
+        measured = [[seconds(work) for work in works] for _ in range(n_rounds)]
+        medians = [tuple(median(part[i] for part in column) for i in (0, 1)) for column in zip(*measured, strict=True)]
+        return f"{report(medians)}\n\n{crowd_report(*crowd(known, parameters, n_rounds))}"
+
+
+def crowd(known: TrainingSet, parameters: ModelParameters, n_rounds: int) -> tuple[float, float, float, float]:
+    """Wall seconds: plain fits of `CROWD` symbols in turn, ours on two processes; ours alone, ours beside neighbors."""
+    context = get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    with ProcessPoolExecutor(CORES, mp_context=context) as pool:
+        list(pool.map(estimators.fit, [known] * CORES, [parameters] * CORES))
+
+        def together() -> None:
+            list(pool.map(estimators.fit, [known] * CROWD, [parameters] * CROWD))
+
+        def in_turn() -> None:
+            for _ in range(CROWD):
+                plain(known, parameters)
+
+        pairs = [(seconds(in_turn)[0], seconds(together)[0]) for _ in range(n_rounds)]
+    alone = median(seconds(lambda: estimators.fit(known, parameters))[0] for _ in range(n_rounds))
+    with busy(CORES):
+        beside = median(seconds(lambda: estimators.fit(known, parameters))[0] for _ in range(n_rounds))
+    theirs, ours = (median(column) for column in zip(*pairs, strict=True))
+    return theirs, ours, alone, beside
+
+
+@contextmanager
+def busy(n: int) -> Iterator[None]:
+    """Processes that do nothing but keep a core busy each."""
+    context = get_context("forkserver")
+    neighbors = [context.Process(target=_spin, daemon=True) for _ in range(n)]
+    for each in neighbors:
+        each.start()
+    try:
+        yield
+    finally:
+        for each in neighbors:
+            each.kill()
+            each.join()
+
+
+def _spin() -> None:
+    while True:
+        pass
+
+
+def crowd_report(theirs: float, ours: float, alone: float, beside: float) -> str:
+    """Markdown of what `crowd` measured."""
+    return "\n".join(
+        [
+            "| four fits a symbol | |",
+            "| --- | --- |",
+            f"| {CROWD} symbols: plain in turn / ours on {CORES} processes | {theirs / ours:.1f} × |",
+            f"| plain in turn, s | {theirs:.2f} |",
+            f"| ours on {CORES} processes, s | {ours:.2f} |",
+            f"| one symbol: beside {CORES} busy processes / alone | {beside / alone:.1f} × |",
+            f"| alone, s | {alone:.2f} |",
+        ]
+    )
 
 
 def report(medians: list[tuple[float, ...]]) -> str:

@@ -169,4 +169,5 @@ def print_report(report: Report, *, as_json: bool = False) -> None:
 
 
 def _words(details: Mapping[str, Any]) -> str:
-    return ", ".join(f"{key} {value}" for key, value in details.items() if value not in (None, "", 0))
+    shown = {key: f"{value:.8g}" if isinstance(value, float) else value for key, value in details.items()}
+    return ", ".join(f"{key} {value}" for key, value in shown.items() if value not in (None, "", 0, "0"))

@@ -18,6 +18,7 @@ if importlib.util.find_spec("benchmarks") is None:
 
 from benchmarks import __main__ as command
 from benchmarks import baseline, history, hourly, politeness, serving, stores, tick, training, world, writes
+from benchmarks import features as indicators
 
 SMALL = ModelParameters(forest_trees=5, boosting_iterations=5)
 
@@ -195,6 +196,14 @@ def test_a_training_is_measured_whole_and_beside_plain_fits() -> None:
         work(known, SMALL)
     lines = training.report([(5.0, 4.0), (1.0, 1.0), (3.0, 3.5)]).splitlines()
     assert lines[-1] == "| plain / ours, CPU | | 3.5 × |"
+    crowded = training.crowd_report(*training.crowd(known, SMALL, 1))
+    assert crowded.splitlines()[2].startswith("| 8 symbols: plain in turn / ours on 2 processes | ")
+
+
+def test_features_are_measured_on_equal_rows() -> None:
+    measured = indicators.measure(2, rounds=1)
+    assert float(measured["newest hour beside the recompute, largest difference"]) < 1e-9
+    assert set(measured) >= {"values/s, ours / plain pandas", "newest hour: plain recompute of all / ours"}
 
 
 def test_serving_is_measured_on_equal_forecasts_and_every_symbol(tmp_path: Path) -> None:
