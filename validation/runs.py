@@ -59,7 +59,7 @@ def _walk(
     folds = splits.walk_forward_folds(rows.hours, horizon, plan)
     found = validation.walk_forward(rows, folds, parameters, plan.test)
     fold = splits.holdout_fold(rows.hours, horizon, plan)
-    held = fold and validation.score_holdout(rows, fold, parameters, found.calibrators, plan.holdout)
+    held = fold and validation.score_newest(rows, fold, parameters, found.calibrators, plan.holdout)
     return rows, found.forecasts, held
 
 

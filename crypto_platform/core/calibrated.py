@@ -16,6 +16,7 @@ from crypto_platform.core.retraining import (
     Decision,
     Finding,
     conclude,
+    no_champion,
 )
 
 Numbers = dict[str, float | int | None]
@@ -87,6 +88,8 @@ class Served:
     correct : array of bool, shape (n,)
         Its outcomes since its promotion, oldest first, one per horizon hours.
     today, day_before : DriftDay or None
+    gate : str or None
+        Without a champion: what the gate said of the newest candidate.
     """
 
     champion: Champion | None
@@ -94,11 +97,12 @@ class Served:
     correct: NDArray[np.bool_]
     today: DriftDay | None = None
     day_before: DriftDay | None = None
+    gate: str | None = None
 
 
 def decide(served: Served, as_of: datetime, rules: CalibratedRules, held_back: str | None = None) -> Decision:
     """The calibrated policy's verdict."""
-    findings = (_accuracy(served, rules), _drift(served, as_of, rules), _freshness(served.champion, as_of, rules))
+    findings = (_accuracy(served, rules), _drift(served, as_of, rules), _freshness(served, as_of, rules))
     return conclude(findings, held_back, asdict(rules))
 
 
@@ -183,9 +187,11 @@ def _drift(served: Served, as_of: datetime, rules: CalibratedRules) -> Finding:
     return Finding(FEATURES_HAVE_NOT_DRIFTED, holds=False, message=message, numbers=numbers, waits=waits)
 
 
-def _freshness(champion: Champion | None, as_of: datetime, rules: CalibratedRules) -> Finding:
+def _freshness(served: Served, as_of: datetime, rules: CalibratedRules) -> Finding:
+    champion = served.champion
     if champion is None:
-        return Finding(MODEL_IS_FRESH, holds=False, message="there is no champion", numbers={"age_days": None})
+        message = no_champion(served.gate)
+        return Finding(MODEL_IS_FRESH, holds=False, message=message, numbers={"age_days": None})
     age = (as_of - champion.data_end) / timedelta(days=1)
     numbers: Numbers = {"age_days": age}
     if not champion.inputs_exist:

@@ -102,6 +102,17 @@ def logistic_line(directions: Ints, scores: Floats) -> Floats | None:
     return None
 
 
+def slope_and_error(directions: Ints, scores: Floats) -> tuple[float, float] | None:
+    """Slope of `logistic_line` and its standard error for independent rows; None where there is no line."""
+    line = logistic_line(directions, scores)
+    if line is None:
+        return None
+    design = np.column_stack([log_odds(scores), np.ones(len(scores))])
+    p = 1 / (1 + np.exp(-np.clip(design @ line, -500, 500)))
+    information = (design * (p * (1 - p))[:, None]).T @ design
+    return float(line[0]), float(np.sqrt(np.linalg.inv(information)[0, 0]))
+
+
 def fit_sigmoid(directions: Ints, scores: Floats) -> Calibrator:
     """Platt's sigmoid; None where its slope is not above zero, which would turn the model around.
 

@@ -15,6 +15,7 @@ from scipy.special import logsumexp
 Floats = NDArray[np.float64]
 
 STAKES: Final = np.array([sign * s for s in (0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 0.9) for sign in (1, -1)])
+UP: Final = STAKES[STAKES > 0]  # bets that the mean is above, alone
 EDGE: Final = 1 - 1e-9  # the means ±1 themselves would need infinite stakes
 
 
@@ -43,8 +44,8 @@ class Anytime:
     strict: bool
 
 
-def log_wealth(differences: Floats, mean: float = 0.0) -> Floats:
-    """Log of the wealth after each bet against `mean` being the mean, averaged over `STAKES`.
+def log_wealth(differences: Floats, mean: float = 0.0, stakes: Floats = STAKES) -> Floats:
+    """Log of the wealth after each bet against `mean` being the mean, averaged over the stakes.
 
     Parameters
     ----------
@@ -53,6 +54,8 @@ def log_wealth(differences: Floats, mean: float = 0.0) -> Floats:
     mean : float
         Hypothesis, in (-1, 1). Stakes shrink with it so that no bet can lose more than there is; this form makes the
         wealth convex in the mean, so that a confidence set is an interval.
+    stakes : array
+        `UP` bets against the mean being `mean` or less.
 
     Returns
     -------
@@ -63,12 +66,14 @@ def log_wealth(differences: Floats, mean: float = 0.0) -> Floats:
     Waudby-Smith & Ramdas (2024), Estimating means of bounded random variables by betting, JRSS B 86 (1), 1-27.
     Choe & Ramdas (2023), Comparing sequential forecasters, Operations Research 72 (4), 1368-1387.
     """
-    stakes = STAKES / (1 + np.sign(STAKES) * mean)
-    paths = np.log1p(stakes[:, None] * (differences - mean)).cumsum(axis=1)
-    return np.asarray(logsumexp(paths, axis=0) - np.log(len(STAKES)))
+    bets = stakes / (1 + np.sign(stakes) * mean)
+    paths = np.log1p(bets[:, None] * (differences - mean)).cumsum(axis=1)
+    return np.asarray(logsumexp(paths, axis=0) - np.log(len(stakes)))
 
 
-def interleaved(differences: Floats, hours: NDArray[np.int64], horizon: int, mean: float = 0.0) -> Floats:
+def interleaved(
+    differences: Floats, hours: NDArray[np.int64], horizon: int, mean: float = 0.0, stakes: Floats = STAKES
+) -> Floats:
     """Log of the wealth of each of `horizon` processes after each hour; the average of them is the evidence.
 
     Labels of `horizon` hours overlap: only every horizon-th difference is a new bet, so each residue of the hour has
@@ -85,9 +90,14 @@ def interleaved(differences: Floats, hours: NDArray[np.int64], horizon: int, mea
     paths = np.zeros((horizon, len(differences)))
     for residue in range(horizon):
         mine = np.flatnonzero(hours % horizon == residue)
-        known = np.r_[0.0, log_wealth(differences[mine], mean)]
+        known = np.r_[0.0, log_wealth(differences[mine], mean, stakes)]
         paths[residue] = known[np.searchsorted(mine, np.arange(len(differences)), side="right")]
     return paths
+
+
+def superiority(differences: Floats, hours: NDArray[np.int64], horizon: int) -> Floats:
+    """Log of the wealth of bets that the mean is above zero, averaged over the interleaved processes, shape (n,)."""
+    return np.asarray(logsumexp(interleaved(differences, hours, horizon, 0.0, UP), axis=0) - np.log(horizon))
 
 
 def anytime(differences: Floats, hours: NDArray[np.int64], horizon: int, alpha: float) -> Anytime:

@@ -66,6 +66,7 @@ class Evidence:
     n_reference: int
     drift: dict[str, float | None]
     trained_at: datetime | None
+    gate: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +142,9 @@ class Restraint:
     within_days: float = 7.0
 
 
+RESTRAINT: Final = Restraint()
+
+
 @dataclass(frozen=True, slots=True)
 class Trainings:
     """What was trained of late.
@@ -151,10 +155,13 @@ class Trainings:
         The newest training, whatever became of it.
     unpromoted : int
         Trainings since the last promotion, of the last `Restraint.within_days`.
+    challenger_since : datetime or None
+        Since when a challenger has waited for enough hours beside the champion.
     """
 
     last_at: datetime | None = None
     unpromoted: int = 0
+    challenger_since: datetime | None = None
 
 
 def restraint(trainings: Trainings, as_of: datetime, rules: Restraint) -> str | None:
@@ -171,10 +178,17 @@ def restraint(trainings: Trainings, as_of: datetime, rules: Restraint) -> str | 
             f"{STOPPED}: {trainings.unpromoted} trainings in {rules.within_days:g} days without a promotion; "
             "look into it, then train by hand"
         )
+    if trainings.challenger_since is not None:
+        return f"a challenger is tried since {trainings.challenger_since:%Y-%m-%d %H:%M} UTC"
     if trainings.last_at is None:
         return None
     until = trainings.last_at + timedelta(hours=rules.cooldown_hours)
     return f"cooldown until {until:%Y-%m-%d %H:%M} UTC" if as_of < until else None
+
+
+def no_champion(gate: str | None) -> str:
+    """The message of a missing champion, with what the gate said of the newest candidate, if there was one."""
+    return "there is no champion" + (f"; the newest candidate was {gate}" if gate else "")
 
 
 def conclude(findings: tuple[Finding, ...], held_back: str | None, thresholds: dict[str, Any]) -> Decision:
@@ -235,7 +249,8 @@ def _drift(evidence: Evidence, rules: ClassicRules) -> Finding:
 
 def _freshness(evidence: Evidence, as_of: datetime, rules: ClassicRules) -> Finding:
     if evidence.trained_at is None:
-        return Finding(MODEL_IS_FRESH, holds=False, message="there is no champion", numbers={"age_days": None})
+        message = no_champion(evidence.gate)
+        return Finding(MODEL_IS_FRESH, holds=False, message=message, numbers={"age_days": None})
     age = (as_of - evidence.trained_at) / timedelta(days=1)
     message = f"trained {age:.1f} days ago, limit {rules.max_age_days:g}"
     return Finding(MODEL_IS_FRESH, holds=age < rules.max_age_days, message=message, numbers={"age_days": age})

@@ -118,10 +118,54 @@ def newest_window(hours: NDArray[np.int64], end: int, plan: Plan) -> NDArray[np.
     return np.flatnonzero((hours > upto[-1] - plan.train) & (hours <= end))
 
 
-def holdout_fold(hours: NDArray[np.int64], horizon: int, plan: Plan) -> Fold | None:
-    """The newest `plan.holdout` hours as a test, after a training window with the same pause; None without one."""
-    start = int(hours[-1]) + 1 - plan.holdout if plan.holdout and len(hours) else None
-    if start is None:
+def newest_fold(hours: NDArray[np.int64], horizon: int, plan: Plan, span: int) -> Fold | None:
+    """The newest `span` hours as a test, after a training window with a fold's pause; None without either.
+
+    Parameters
+    ----------
+    hours : array of int, shape (n,)
+        Ascending.
+    horizon : int
+    plan : Plan
+    span : int
+        Hours, valid rows or not.
+    """
+    if not len(hours) or span <= 0:
         return None
+    start = int(hours[-1]) + 1 - span
     train = newest_window(hours, start - horizon - plan.embargo, plan)
     return Fold(train, np.flatnonzero(hours >= start)) if len(train) else None
+
+
+def holdout_fold(hours: NDArray[np.int64], horizon: int, plan: Plan) -> Fold | None:
+    """The newest `plan.holdout` hours as a test; None without a holdout."""
+    return newest_fold(hours, horizon, plan, plan.holdout)
+
+
+def trial_fold(
+    hours: NDArray[np.int64], horizon: int, plan: Plan, spans: tuple[int, int], min_rows: int
+) -> Fold | None:
+    """The newest hours that a candidate is tried on: as many as leave it enough to learn from.
+
+    Parameters
+    ----------
+    hours : array of int, shape (n,)
+        Ascending.
+    horizon : int
+    plan : Plan
+    spans : tuple of int
+        Fewest and most hours of the test.
+    min_rows : int
+        Rows that the training part must have.
+
+    Returns
+    -------
+    Fold or None
+        None where even the shortest test leaves fewer rows.
+    """
+    fewest, most = spans
+    for span in range(most, fewest - 1, -HOURS_PER_DAY):
+        fold = newest_fold(hours, horizon, plan, span)
+        if fold is not None and len(fold.train) >= min_rows:
+            return fold
+    return None

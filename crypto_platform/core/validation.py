@@ -68,12 +68,26 @@ class WalkForward:
         rows of a fold; empty where none was asked for. Of uncalibrated scores.
     importance_rows : int
         Out-of-sample rows behind it.
+    scores : mapping of str to array, shape (m,)
+        Uncalibrated forecasts of each model.
+    spans : sequence of Span
+        Folds in the scores.
     """
 
     forecasts: OutOfSample
     calibrators: Mapping[str, Floats]
     importance: Mapping[str, Floats] = field(default_factory=dict)
     importance_rows: int = 0
+    scores: Mapping[str, Floats] = field(default_factory=dict)
+    spans: Sequence[Span] = ()
+
+    def calibrators_at(self, rows: TrainingSet, hour: int) -> dict[str, Floats]:
+        """The calibrators one would have chosen when the candle of `hour` began to be forecast."""
+        hours, truth = rows.hours[self.forecasts.rows], rows.directions[self.forecasts.rows]
+        known = int(np.searchsorted(hours, hour - rows.horizon, side="right"))
+        spans = [span for span in self.spans if span.end <= known]
+        chosen = {name: calibration.choose(truth[:known], self.scores[name][:known], spans) for name in CLASSIFIERS}
+        return {name: found for name, found in chosen.items() if found is not None}
 
 
 def walk_forward(
@@ -109,18 +123,19 @@ def walk_forward(
         if len(picked):
             importance.append(_exchange(fitted, rows.take(fold.test), picked, scores[-1], parameters.seed))
     together = {name: np.concatenate([score[name] for score in scores]) for name in scores[0]}
-    forecasts, calibrators = _calibrated(rows, usable, together, span)
+    spans = _spans(rows, usable)
+    forecasts, calibrators = _calibrated(rows, usable, spans, together, span)
     count = sum(map(len, chosen))
     means = (
         {name: np.sum([part[name] for part in importance], axis=0) / count for name in importance[0]} if count else {}
     )
-    return WalkForward(forecasts, calibrators, means, count)
+    return WalkForward(forecasts, calibrators, means, count, together, spans)
 
 
-def score_holdout(
+def score_newest(
     rows: TrainingSet, fold: Fold, parameters: ModelParameters, calibrators: Mapping[str, Floats], span: int
 ) -> OutOfSample:
-    """Forecasts of the holdout by the recipe as the folds left it; to be called once.
+    """Forecasts of the newest hours by the recipe fitted before them; of a holdout to be called once.
 
     Raises
     ------
@@ -133,17 +148,20 @@ def score_holdout(
     return _out_of_sample(rows, [fold], forecasts, span)
 
 
-def _calibrated(
-    rows: TrainingSet, folds: Sequence[Fold], scores: Mapping[str, Floats], span: int
-) -> tuple[OutOfSample, dict[str, Floats]]:
-    tested = np.concatenate([fold.test for fold in folds])
-    truth, hours = rows.directions[tested], rows.hours[tested]
+def _spans(rows: TrainingSet, folds: Sequence[Fold]) -> list[Span]:
+    hours = rows.hours[np.concatenate([fold.test for fold in folds])]
     ends = np.cumsum([len(fold.test) for fold in folds])
-    spans = [
+    return [
         # The label of hour t is known at the end of hour t + horizon.
         Span(int(np.searchsorted(hours, hours[first] - rows.horizon, side="right")), first, end)
         for first, end in zip([0, *ends[:-1].tolist()], ends.tolist(), strict=True)
     ]
+
+
+def _calibrated(
+    rows: TrainingSet, folds: Sequence[Fold], spans: Sequence[Span], scores: Mapping[str, Floats], span: int
+) -> tuple[OutOfSample, dict[str, Floats]]:
+    truth = rows.directions[np.concatenate([fold.test for fold in folds])]
     forward = {name: calibration.forward(truth, scores[name], spans) for name in CLASSIFIERS}
     final = {name: calibration.choose(truth, scores[name], spans) for name in CLASSIFIERS}
     forecasts = _out_of_sample(rows, folds, {**forward, REGRESSOR: scores[REGRESSOR]}, span)

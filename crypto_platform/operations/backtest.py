@@ -18,7 +18,7 @@ from crypto_platform.core.panel import hours_since_1970
 from crypto_platform.core.performance import Performance
 from crypto_platform.core.signals import Signal, SignalRules
 from crypto_platform.errors import NotTrainableError
-from crypto_platform.operations import registry, train
+from crypto_platform.operations import train
 from crypto_platform.storage.warehouse import Warehouse
 from crypto_platform.tables import ohlcv_data, predictions
 

@@ -77,7 +77,9 @@ def judge(
     champions = registry.champions(store, symbols, as_of)
     versions = [served.version for served in champions.values()]
     held_to, sets = watch.expected(store, versions), watch.feature_sets(store, versions)
-    trained = watch.trainings(store, champions, keys, as_of, rules.restraint)
+    trained = watch.trainings(store, keys, as_of, rules.restraint)
+    lacking = [key for key in keys if key not in champions]
+    gates = watch.refusals(store, lacking, as_of) if lacking else {}
     oldest = as_of - timedelta(days=rules.classic.accuracy_reference_days[1])
     begun = min((served.since for served in champions.values()), default=as_of)
     outcomes = watch.outcomes(store, symbols, max(min(oldest, begun), as_of - watch.LONGEST), as_of)
@@ -89,8 +91,8 @@ def judge(
     for key in keys:
         mine, champion = of_key.get(key, outcomes.iloc[:0]), champions.get(key)
         held_back = retraining.restraint(trained[key], as_of, rules.restraint)
-        served = watch.evidence(key, champion, held_to, mine, days[key[0]], sets, feature_set)
-        classic = _classic(mine, shifts[key[0]], champion, as_of, rules.classic)
+        served = watch.evidence(key, champion, held_to, mine, days[key[0]], sets, feature_set, gates.get(key))
+        classic = _classic(mine, shifts[key[0]], champion, gates.get(key), as_of, rules.classic)
         by_policy = {
             CALIBRATED: calibrated.decide(served, as_of, rules.calibrated, held_back),
             CLASSIC: retraining.decide(classic, as_of, rules.classic, held_back),
@@ -221,6 +223,7 @@ def _classic(
     outcomes: pd.DataFrame,
     shifts: dict[str, float | None],
     champion: Served | None,
+    gate: str | None,
     as_of: datetime,
     rules: ClassicRules,
 ) -> Evidence:
@@ -235,4 +238,5 @@ def _classic(
         n_reference=len(reference),
         drift=shifts,
         trained_at=champion.trained_at if champion else None,
+        gate=gate,
     )

@@ -10,7 +10,7 @@ from sqlalchemy import and_, select
 
 from crypto_platform.core.alerts import Alert, Evaluation, Kind, one_line
 from crypto_platform.core.politeness import FAILURES
-from crypto_platform.operations import registry
+from crypto_platform.operations.aliases import CHAMPION
 from crypto_platform.storage.warehouse import Warehouse
 from crypto_platform.tables import model_aliases, predictions, retrain_decisions, vendor_states
 
@@ -78,7 +78,7 @@ def _rollbacks(store: Warehouse, symbols: Sequence[str], as_of: datetime) -> Ite
             now.c.symbol, now.c.horizon, now.c.at, now.c.version_from, now.c.version_to, now.c.actor, now.c.reason
         ).where(
             now.c.symbol.in_(symbols),
-            now.c.alias == registry.CHAMPION,
+            now.c.alias == CHAMPION,
             now.c.at > as_of - LOOKBACK,
             now.c.at <= as_of,
             select(before.c.at).where(served, before.c.at < now.c.at).exists(),
@@ -106,7 +106,7 @@ def _signals(store: Warehouse, symbols: Sequence[str], as_of: datetime, horizons
             table.horizon.in_(horizons),
             table.prediction_timestamp > as_of - LOOKBACK,
             table.prediction_timestamp <= as_of,
-            table.role == registry.CHAMPION,
+            table.role == CHAMPION,
             table.origin == "live",
         )
         .order_by(table.symbol, table.horizon, table.prediction_timestamp, table.created_at)

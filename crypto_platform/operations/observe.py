@@ -13,7 +13,7 @@ from sqlalchemy import Select, and_, func, or_, select
 from crypto_platform.core import reporting
 from crypto_platform.core.hours import HOUR, closed_until
 from crypto_platform.core.reporting import WEEK, WINDOWS, Key
-from crypto_platform.operations import registry
+from crypto_platform.operations.aliases import CHAMPION
 from crypto_platform.operations.registry import Served
 from crypto_platform.storage.warehouse import Warehouse
 from crypto_platform.tables import ohlcv_data, prediction_outcomes, predictions, quarantine
@@ -101,7 +101,7 @@ def forecasts_with_outcomes(store: Warehouse, symbols: Sequence[str], as_of: dat
         )
         .where(
             predictions.c.symbol.in_(symbols),
-            predictions.c.role == registry.CHAMPION,
+            predictions.c.role == CHAMPION,
             predictions.c.origin != "walk_forward",
             predictions.c.prediction_timestamp > as_of - LONGEST,
             predictions.c.prediction_timestamp <= as_of,

@@ -18,6 +18,7 @@ from crypto_platform.core.novelty import NOVEL
 from crypto_platform.core.serving import ServingForm
 from crypto_platform.core.signals import CLASSIFIERS, REGRESSOR, Reason, Signal, SignalRules
 from crypto_platform.operations import feature_rows, registry
+from crypto_platform.operations.aliases import CHAMPION
 from crypto_platform.operations.registry import FallBack, Served
 from crypto_platform.operations.results import Report, SymbolResult
 from crypto_platform.storage import warehouse
@@ -369,7 +370,7 @@ def _store(
     stale = moment - rows["candle_timestamp"] > FRESH
     rows = rows[~stale & (rows["created_at"] < rows["prediction_timestamp"] + rows["horizon"] * HOUR)]
     late = rows["created_at"] - rows["prediction_timestamp"] > LATE
-    rows = rows.assign(role=registry.CHAMPION, origin=np.where(late, "late", "live"))
+    rows = rows.assign(role=CHAMPION, origin=np.where(late, "late", "live"))
     with store.begin() as connection:
         written = warehouse.insert_missing(connection, predictions, rows)
         for move in (move for part in made for move in part.moves):

@@ -48,7 +48,7 @@ def _held(store: Warehouse) -> Iterable[str]:
     """The version each alias points to, and the one before."""
     rows = store.read(select(model_aliases).order_by(model_aliases.c.at))
     for _, changes in rows.groupby(["symbol", "horizon", "alias"]):
-        distinct = changes["version_to"].drop_duplicates(keep="last")
+        distinct = changes["version_to"].dropna().drop_duplicates(keep="last")
         yield from distinct.tail(2)
         yield from changes["version_from"].tail(1).dropna()
 

@@ -1,5 +1,6 @@
 """Which bundle serves: versions, aliases with their whole history, and loading."""
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -11,15 +12,14 @@ from sqlalchemy import Connection, Select, and_, func, select
 from crypto_platform.core import features
 from crypto_platform.core.serving import ServingForm
 from crypto_platform.errors import ArtifactError, ConfigurationError
+from crypto_platform.operations.aliases import CHAMPION, REASON_LENGTH, point
 from crypto_platform.storage import bundles, warehouse
 from crypto_platform.storage.artifacts import ArtifactStore
 from crypto_platform.storage.warehouse import Warehouse
 from crypto_platform.tables import model_aliases, model_versions
 
-CHAMPION: Final = "champion"
-PREVIOUS: Final = "previous"
 FALL_BACK: Final = "predict"  # actor of a fall back
-REASON_LENGTH: Final = 200  # of the column
+Key = tuple[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,17 +35,54 @@ class Served:
     since: datetime
 
 
-def history(store: Warehouse, symbols: Sequence[str], alias: str = CHAMPION) -> list[Served]:
-    """Every bundle an alias of these symbols ever pointed to, oldest first."""
+@dataclass(frozen=True, slots=True)
+class Tenure:
+    """From `since` on an alias pointed to a bundle, or to none."""
+
+    served: Served | None
+    since: datetime
+
+
+def tenures(store: Warehouse, symbols: Sequence[str]) -> dict[tuple[str, int, str], list[Tenure]]:
+    """Everything the aliases (symbol, horizon, name) ever pointed to, oldest first; absent where that is nothing."""
+    rows = store.read(
+        _served(optional=True)
+        .where(model_aliases.c.symbol.in_(symbols))
+        .order_by(model_aliases.c.symbol, model_aliases.c.horizon, model_aliases.c.alias, model_aliases.c.at)
+    )
+    found: dict[tuple[str, int, str], list[Tenure]] = {}
+    for row in rows.itertuples():
+        served = None if pd.isna(row.version) else _row(row)
+        found.setdefault((row.symbol, int(row.horizon), row.alias), []).append(Tenure(served, row.at.to_pydatetime()))
+    return found
+
+
+def at_moment(known: Sequence[Tenure], at: datetime) -> Tenure | None:
+    """The tenure of a moment; None before the first."""
+    number = bisect_right(known, at, key=lambda tenure: tenure.since)
+    return known[number - 1] if number else None
+
+
+def promotions(known: Sequence[Tenure]) -> list[Tenure]:
+    """Of a champion's tenures those of bundles that had not served before: no returns."""
+    first: dict[str, Tenure] = {}
+    for tenure in known:
+        if tenure.served is not None:
+            first.setdefault(tenure.served.version, tenure)
+    return list(first.values())
+
+
+def history(store: Warehouse, symbols: Sequence[str]) -> list[Served]:
+    """Every champion of these symbols, oldest first."""
     rows = store.read(
         _served()
-        .where(model_aliases.c.symbol.in_(symbols), model_aliases.c.alias == alias)
+        .where(model_aliases.c.symbol.in_(symbols), model_aliases.c.alias == CHAMPION)
         .order_by(model_aliases.c.at)
     )
     return [_row(row) for row in rows.itertuples()]
 
 
-def champions(store: Warehouse, symbols: Sequence[str], as_of: datetime) -> dict[tuple[str, int], Served]:
+def champions(store: Warehouse, symbols: Sequence[str], as_of: datetime) -> dict[Key, Served]:
     """The champion of each (symbol, horizon) at a moment; absent where there was none."""
     newest = (
         select(model_aliases.c.symbol, model_aliases.c.horizon, func.max(model_aliases.c.at).label("at"))
@@ -63,35 +100,6 @@ def champions(store: Warehouse, symbols: Sequence[str], as_of: datetime) -> dict
     )
     rows = store.read(statement.where(model_aliases.c.alias == CHAMPION))
     return {(row.symbol, row.horizon): _row(row) for row in rows.itertuples()}
-
-
-def point(
-    connection: Connection, symbol: str, horizon: int, version: str, *, at: datetime, actor: str, reason: str
-) -> None:
-    """Make a version the champion and its predecessor the previous one, in the caller's transaction.
-
-    Nothing happens where it is the champion already.
-    """
-    held = warehouse.read(
-        connection,
-        select(model_aliases.c.version_to)
-        .where(
-            model_aliases.c.symbol == symbol,
-            model_aliases.c.horizon == horizon,
-            model_aliases.c.alias == CHAMPION,
-            model_aliases.c.at <= at,
-        )
-        .order_by(model_aliases.c.at.desc())
-        .limit(1),
-    )["version_to"].tolist()
-    before = held[0] if held else None
-    if before == version:
-        return
-    common = {"symbol": symbol, "horizon": horizon, "at": at, "actor": actor, "reason": reason}
-    rows: list[Mapping[str, Any]] = [{**common, "alias": CHAMPION, "version_from": before, "version_to": version}]
-    if before is not None:
-        rows.append({**common, "alias": PREVIOUS, "version_from": None, "version_to": before})
-    warehouse.upsert(connection, model_aliases, warehouse.records(rows))
 
 
 def registered(store: Warehouse, version: str) -> Served:
@@ -176,7 +184,7 @@ def _move(store: Warehouse, symbol: str, horizon: int, version: str, *, at: date
             f"{at:%Y-%m-%d %H:%M} UTC; name a later moment by --now"
         )
     with store.begin() as connection:
-        point(connection, symbol, horizon, version, at=at, actor=actor, reason=reason[:REASON_LENGTH])
+        point(connection, symbol, horizon, version, at=at, actor=actor, reason=reason)
 
 
 def load(artifacts: ArtifactStore, served: Served, feature_set: features.FeatureSet = features.DEFAULT) -> ServingForm:
@@ -283,22 +291,24 @@ def aliases(store: Warehouse, symbols: Sequence[str]) -> pd.DataFrame:
 
 
 def held(store: Warehouse, symbols: Sequence[str], as_of: datetime) -> dict[tuple[str, int, str], str]:
-    """Version that each alias (symbol, horizon, name) points to at a moment."""
+    """Version that each alias (symbol, horizon, name) points to at a moment; absent where that is none."""
     rows = aliases(store, symbols)
     rows = rows[rows["at"] <= as_of]
-    return {(row.symbol, int(row.horizon), row.alias): row.version_to for row in rows.itertuples()}
+    newest = {(row.symbol, int(row.horizon), row.alias): row.version_to for row in rows.itertuples()}
+    return {key: version for key, version in newest.items() if isinstance(version, str)}
 
 
-def _served() -> Select[Any]:
+def _served(*, optional: bool = False) -> Select[Any]:
     return select(
         model_aliases.c.symbol,
         model_aliases.c.horizon,
+        model_aliases.c.alias,
         model_aliases.c.at,
         model_versions.c.version,
         model_versions.c.bundle_sha256,
         model_versions.c.trained_at,
         model_versions.c.train_end,
-    ).join(model_versions, model_versions.c.version == model_aliases.c.version_to)
+    ).join(model_versions, model_versions.c.version == model_aliases.c.version_to, isouter=optional)
 
 
 def _row(row: Any) -> Served:

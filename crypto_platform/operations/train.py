@@ -1,67 +1,59 @@
-"""Train the four models of each symbol, register the bundle, and let it serve."""
+"""Train the four models of each symbol, try them on hours they have not seen, and hand the bundle to the gate."""
 
-import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from multiprocessing import get_context
 from typing import Any, Final
 
 import numpy as np
 import pandas as pd
-from sqlalchemy import select
 
-from crypto_platform.core import estimators, metrics, serving, splits, validation
+from crypto_platform.core import estimators, metrics, promotion, retraining, splits, validation
 from crypto_platform.core import features as science
 from crypto_platform.core.estimators import ModelParameters, TrainingSet
-from crypto_platform.core.hours import HOUR
 from crypto_platform.core.hours import as_of as usable_from
-from crypto_platform.core.metrics import Metric
-from crypto_platform.core.panel import from_hours, hours_since_1970
+from crypto_platform.core.promotion import Trial
+from crypto_platform.core.retraining import Restraint
 from crypto_platform.core.signals import ENSEMBLE
+from crypto_platform.core.splits import Plan
 from crypto_platform.core.training_report import SHOWN_FEATURES
 from crypto_platform.errors import ArtifactError, NotTrainableError
-from crypto_platform.operations import feature_rows, registry
+from crypto_platform.operations import registry, training_rows, watch
+from crypto_platform.operations.registration import Trained, register
 from crypto_platform.operations.results import Report, SymbolResult
-from crypto_platform.storage import bundles, warehouse
+from crypto_platform.storage import bundles
 from crypto_platform.storage.artifacts import ArtifactStore
 from crypto_platform.storage.warehouse import Warehouse
-from crypto_platform.tables import features, model_metrics, model_versions
-from crypto_platform.tables.features import PARTS, target_direction, target_return
+from crypto_platform.tables import model_versions
 
 DUE_AFTER: Final = timedelta(days=7)
 IMPORTANCE: Final = "feature_importance.json"
-BASELINES_SHOWN: Final = (metrics.BASELINE_RATE, metrics.BASELINE_PERSISTENCE)
+EXPIRY: Final = timedelta(days=14)
 
 
-@dataclass(frozen=True, slots=True)
-class Trained:
-    """What a training process gives back: plain bytes and numbers."""
+def due(
+    store: Warehouse,
+    symbols: Sequence[str],
+    horizons: Sequence[int],
+    as_of: datetime,
+    restraint: Restraint = retraining.RESTRAINT,
+) -> tuple[str, ...]:
+    """Symbols that lack a champion for a horizon, or whose champion's data ended `DUE_AFTER` ago or earlier.
 
-    symbol: str
-    horizon: int
-    feature_set: science.FeatureSet
-    files: dict[str, bytes]
-    scores: list[Metric]
-    train_hours: tuple[int, int]
-    n_rows: int
-    data_hash: str
-    said: Mapping[str, Any] = field(default_factory=dict)  # further entries of the manifest
-    refusal: str | None = None
-    error: str | None = None
-
-
-def due(store: Warehouse, symbols: Sequence[str], horizons: Sequence[int], as_of: datetime) -> tuple[str, ...]:
-    """Symbols that lack a champion for a horizon, or whose champion's data ended `DUE_AFTER` ago or earlier."""
+    None that is held back, as a decision to retrain would be: see `core.retraining.restraint`.
+    """
     held = registry.champions(store, symbols, as_of)
+    trained = watch.trainings(store, [(symbol, h) for symbol in symbols for h in horizons], as_of, restraint)
 
-    def is_due(symbol: str) -> bool:
-        served = [held.get((symbol, horizon)) for horizon in horizons]
-        return any(s is None or as_of - usable_from(s.train_end) >= DUE_AFTER for s in served)
+    def is_due(key: tuple[str, int]) -> bool:
+        served = held.get(key)
+        is_old = served is None or as_of - usable_from(served.train_end) >= DUE_AFTER
+        return is_old and retraining.restraint(trained[key], as_of, restraint) is None
 
-    return tuple(symbol for symbol in symbols if is_due(symbol))
+    return tuple(symbol for symbol in symbols if any(is_due((symbol, horizon)) for horizon in horizons))
 
 
 def train(
@@ -76,9 +68,10 @@ def train(
     workers: int = 1,
     importance_rows: int = validation.IMPORTANCE_ROWS,
     reason: str = "requested",
+    expiry: timedelta = EXPIRY,
     feature_set: science.FeatureSet = science.DEFAULT,
 ) -> Report:
-    """Train on the newest rows whose labels had resolved by `as_of`, and make the bundle the champion.
+    """Train on the newest rows whose labels had resolved by `as_of`; a bundle that passes the gate serves from then on.
 
     Parameters
     ----------
@@ -98,61 +91,51 @@ def train(
         Out-of-sample rows that the importance of features is measured on; 0 does not.
     reason : str
         Kept with the change of the alias.
+    expiry : timedelta
+        Age of a champion's training data beyond which the gate asks less beside it.
     feature_set : FeatureSet
         What the stored features are; a bundle leaves out the parts that some of its rows lack.
 
     Returns
     -------
     Report
-        A symbol without enough to learn from has `status: not_trainable` and keeps what serves; that is no failure.
+        A symbol without enough to learn from has `status: not_trainable` and keeps what serves; that is no failure, and
+        neither is a bundle that is refused: `gate` says why.
     """
     jobs = [
         (symbol, horizon, rows, feature_set, parameters, train_days, importance_rows)
         for symbol in symbols
         for horizon in horizons
-        for rows in [_rows(store, symbol, horizon, as_of, train_days, feature_set)]
+        for rows in [training_rows.resolved(store, symbol, horizon, as_of, train_days, feature_set)]
     ]
     results: dict[str, list[SymbolResult]] = {symbol: [] for symbol in symbols}
-    for trained in _run(jobs, workers):
-        results[trained.symbol].append(_register(store, artifacts, trained, as_of, parameters, reason))
+    for trained, job in zip(_run(jobs, workers), jobs, strict=True):
+        done = register(
+            store,
+            artifacts,
+            trained,
+            job[2],
+            as_of=as_of,
+            parameters=parameters,
+            reason=reason,
+            expiry=expiry,
+            feature_set=feature_set,
+        )
+        results[trained.symbol].append(done)
     return Report(model_versions.name, tuple(_merge(symbol, results[symbol]) for symbol in symbols))
 
 
-def _rows(
-    store: Warehouse,
-    symbol: str,
-    horizon: int,
-    as_of: datetime,
-    train_days: int,
-    feature_set: science.FeatureSet = science.DEFAULT,
-) -> pd.DataFrame:
-    # as_of(t) + horizon <= as_of, so the label had resolved.
-    newest = as_of - HOUR - horizon * HOUR
-    names = [target_return(horizon), target_direction(horizon)]
-    rows = store.read(
-        select(features.c.timestamp, *(features.c[n] for n in names), *feature_rows.columns(feature_set))
-        .where(
-            features.c.symbol == symbol,
-            features.c.feature_set_hash == feature_set.hash,
-            features.c.timestamp <= newest,
-            features.c.timestamp > newest - timedelta(days=train_days),
-            features.c.is_filled.is_(False),
-            features.c[names[0]].is_not(None),
-            features.c[names[1]].is_not(None),
-        )
-        .order_by(features.c.timestamp)
-    )
-    return feature_rows.unpack(rows, feature_set)
-
-
-def _run(jobs: Sequence[tuple[Any, ...]], workers: int) -> Iterable[Trained]:
+def _run(jobs: Sequence[tuple[Any, ...]], workers: int) -> Iterator[Trained]:
+    """Each as soon as it is there, in order: what is registered is not lost with what comes after."""
     if workers == 1 or len(jobs) <= 1:
-        return [_train_one(*job) for job in jobs]
+        for job in jobs:
+            yield _train_one(*job)
+        return
     # Fork would copy this process' threads and connections; a fork server starts clean and imports once.
     context = get_context("forkserver")
     context.set_forkserver_preload(["crypto_platform.operations.train", "sklearn.ensemble"])
     with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=context) as pool:
-        return list(pool.map(_train_one, *zip(*jobs, strict=True)))
+        yield from pool.map(_train_one, *zip(*jobs, strict=True))
 
 
 def _train_one(
@@ -164,19 +147,20 @@ def _train_one(
     train_days: int,
     importance_rows: int,
 ) -> Trained:
-    """The CPU part, in a process of its own: validate the recipe, then refit it on the newest window."""
-    feature_set = _available(frame, stored)
-    rows = training_set(frame, feature_set, horizon)
+    """The CPU part, in a process of its own: validate the recipe, try it, then refit it on the newest window."""
+    feature_set = training_rows.available(frame, stored)
+    rows = training_rows.training_set(frame, feature_set, horizon)
     plan = splits.plan_for(min(len(rows), 24 * train_days))
-    nothing = Trained(symbol, horizon, feature_set, {}, [], (0, 0), len(rows), "")
+    nothing = Trained(symbol, horizon, feature_set, {}, [], (0, 0), len(rows), "", Trial.empty(horizon))
     try:
         estimators.require_trainable(rows)
         folds = splits.walk_forward_folds(rows.hours, horizon, plan)
         validated = validation.walk_forward(rows, folds, parameters, plan.test, importance_rows)
         scores = metrics.evaluate(validated.forecasts, rows, parameters.seed)
         if held_out := splits.holdout_fold(rows.hours, horizon, plan):
-            forecasts = validation.score_holdout(rows, held_out, parameters, validated.calibrators, plan.holdout)
+            forecasts = validation.score_newest(rows, held_out, parameters, validated.calibrators, plan.holdout)
             scores += metrics.evaluate(forecasts, rows, parameters.seed, metrics.HOLDOUT)
+        trial = _try(rows, plan, parameters, validated)
         newest = rows.take(splits.newest_window(rows.hours, int(rows.hours[-1]), plan))
         fitted = replace(estimators.fit(newest, parameters), calibrators=validated.calibrators)
         files = bundles.to_files(fitted, newest.inputs)
@@ -194,15 +178,32 @@ def _train_one(
         scores,
         (int(newest.hours[0]), int(newest.hours[-1])),
         len(newest),
-        _data_hash(rows),
+        training_rows.data_hash(rows),
+        trial,
+        plan.embargo,
         said={
             "plan": asdict(plan),
             "validation_rows": len(rows),
+            "base_rate": float(newest.directions.mean()),
             "p0": metrics.accuracy_floor(validated.forecasts, rows),
             "calibrators": {name: found.tolist() for name, found in validated.calibrators.items()},
             "important_features": _most_important(validated, rows.feature_names),
             "threads": 1,
         },
+    )
+
+
+def _try(rows: TrainingSet, plan: Plan, parameters: ModelParameters, validated: validation.WalkForward) -> Trial:
+    """The recipe, fitted before the newest hours and calibrated as it would have been then, on these hours."""
+    rules = promotion.RULES
+    spans = (rules.min_pairs, rules.window_hours)
+    fold = splits.trial_fold(rows.hours, rows.horizon, plan, spans, estimators.MIN_ROWS)
+    if fold is None:
+        return Trial.empty(rows.horizon)
+    calibrators = validated.calibrators_at(rows, int(rows.hours[fold.test[0]]))
+    made = validation.score_newest(rows, fold, parameters, calibrators, len(fold.test))
+    return Trial(
+        rows.hours[fold.test], rows.directions[fold.test], made.prob_up[ENSEMBLE], made.base_rate, rows.horizon
     )
 
 
@@ -226,138 +227,6 @@ def _importance(validated: validation.WalkForward, names: Sequence[str]) -> byte
         "models": ranked,
     }
     return json.dumps(said, indent=1).encode()
-
-
-def _available(frame: pd.DataFrame, stored: science.FeatureSet) -> science.FeatureSet:
-    """The stored set without the parts that any row lacks: nothing is imputed."""
-    parts = [part for part in PARTS if stored.has(part)]
-    optional = {name for part in parts if part != science.CANDLES for name in PARTS[part]}
-    warm = frame[[name for name in stored.features if name not in optional]].notna().all(axis=1)
-
-    def is_lacking(part: str) -> bool:
-        held = frame.loc[warm, list(PARTS[part])]
-        return not len(held) or bool(held.isna().any(axis=None))
-
-    return stored.without([part for part in parts if part != science.CANDLES and is_lacking(part)])
-
-
-def training_set(frame: pd.DataFrame, feature_set: science.FeatureSet, horizon: int) -> TrainingSet:
-    """Rows whose features are all there."""
-    names = list(feature_set.features)
-    frame = frame[frame[names].notna().all(axis=1)]
-    return TrainingSet(
-        hours=hours_since_1970(frame["timestamp"]) if len(frame) else np.empty(0, dtype=np.int64),
-        inputs=frame[names].to_numpy(float),
-        returns=frame[target_return(horizon)].to_numpy(float),
-        directions=frame[target_direction(horizon)].to_numpy(float).astype(np.int64),
-        feature_names=feature_set.features,
-        horizon=horizon,
-    )
-
-
-def labeled_rows(
-    store: Warehouse,
-    symbol: str,
-    horizon: int,
-    as_of: datetime,
-    train_days: int,
-    feature_set: science.FeatureSet = science.DEFAULT,
-) -> TrainingSet:
-    """The rows a training at `as_of` would learn from."""
-    frame = _rows(store, symbol, horizon, as_of, train_days, feature_set)
-    return training_set(frame, _available(frame, feature_set), horizon)
-
-
-def _data_hash(rows: TrainingSet) -> str:
-    digest = hashlib.sha256()
-    for part in (rows.hours, rows.inputs, rows.returns, rows.directions):
-        digest.update(np.ascontiguousarray(part).tobytes())
-    return digest.hexdigest()
-
-
-def _register(
-    store: Warehouse,
-    artifacts: ArtifactStore,
-    trained: Trained,
-    as_of: datetime,
-    parameters: ModelParameters,
-    reason: str,
-) -> SymbolResult:
-    """Publish the bundle, then write its row, its metrics and its alias in one transaction."""
-    if trained.refusal:
-        return SymbolResult(trained.symbol, details={"status": "not_trainable", "why": trained.refusal})
-    if trained.error:
-        return SymbolResult(trained.symbol, error=trained.error)
-    first, last = (from_hours(np.array([hour]))[0].to_pydatetime() for hour in trained.train_hours)
-    described = {
-        "symbol": trained.symbol,
-        "horizon": trained.horizon,
-        "feature_set": trained.feature_set.name,
-        "feature_set_hash": trained.feature_set.hash,
-        "features": list(trained.feature_set.features),
-        "train_start": first.isoformat(),
-        "train_end": last.isoformat(),
-        "n_rows": trained.n_rows,
-        "data_hash": trained.data_hash,
-        "parameters": asdict(parameters),
-        "metrics": metrics.summary(trained.scores),
-        "holdout": metrics.summary(trained.scores, metrics.HOLDOUT),
-        "libraries": bundles.versions(),
-        bundles.SERVING_FORMAT: serving.FORMAT,
-        **trained.said,
-    }
-    try:
-        bundle = artifacts.publish(trained.files, described)
-    except ArtifactError as error:
-        return SymbolResult(trained.symbol, error=str(error))
-    row = {
-        "version": bundle.version,
-        "symbol": trained.symbol,
-        "horizon": trained.horizon,
-        "trained_at": as_of,
-        "train_start": first,
-        "train_end": last,
-        "n_rows": trained.n_rows,
-        "feature_set": trained.feature_set.name,
-        "feature_set_hash": trained.feature_set.hash,
-        "data_hash": trained.data_hash,
-        "bundle_sha256": bundle.sha256,
-        "details": {key: described[key] for key in ("parameters", "metrics", "holdout", "libraries", *trained.said)},
-    }
-    scores = [
-        {
-            "symbol": trained.symbol,
-            "version": bundle.version,
-            "model_name": m.model_name,
-            "metric_name": m.metric_name,
-            "fold": m.fold,
-            "metric_value": m.value,
-            "lower": m.lower,
-            "upper": m.upper,
-            "n": m.n,
-            "training_timestamp": as_of,
-        }
-        for m in trained.scores
-    ]
-    with store.begin() as connection:
-        warehouse.insert_missing(connection, model_versions, warehouse.records([row]))
-        warehouse.insert_missing(connection, model_metrics, warehouse.records(scores))
-        registry.point(
-            connection, trained.symbol, trained.horizon, bundle.version, at=as_of, actor="train", reason=reason
-        )
-    return SymbolResult(trained.symbol, 1, first, last, _details(trained, bundle.version))
-
-
-def _details(trained: Trained, version: str) -> dict[str, Any]:
-    shown: dict[str, Any] = {"status": "trained", "version": version, "rows": trained.n_rows}
-    accuracy = metrics.pooled(trained.scores, ENSEMBLE, "accuracy")
-    if accuracy:
-        interval = f" [{accuracy.lower:.1%}, {accuracy.upper:.1%}]" if accuracy.lower is not None else ""
-        shown["walk_forward_accuracy"] = f"{accuracy.value:.1%}{interval} of {accuracy.n}"
-    for baseline in BASELINES_SHOWN:
-        if held := metrics.pooled(trained.scores, baseline, "accuracy"):
-            shown[baseline] = f"{held.value:.1%}"
-    return shown
 
 
 def _merge(symbol: str, parts: Sequence[SymbolResult]) -> SymbolResult:

@@ -17,10 +17,12 @@ from crypto_platform.core.hours import HOUR
 from crypto_platform.core.hours import as_of as usable_from
 from crypto_platform.core.metrics import POOLED
 from crypto_platform.core.panel import hours_since_1970
+from crypto_platform.core.promotion import GATE, words_of
 from crypto_platform.core.retraining import Restraint, Trainings
 from crypto_platform.core.signals import ENSEMBLE
 from crypto_platform.operations import registry
-from crypto_platform.operations.registry import Served
+from crypto_platform.operations.aliases import CHALLENGER, CHAMPION
+from crypto_platform.operations.registry import Served, Tenure
 from crypto_platform.storage.warehouse import Warehouse
 from crypto_platform.tables import model_metrics, model_versions, prediction_outcomes, predictions
 from crypto_platform.tables.features import PARTS
@@ -40,7 +42,7 @@ def outcomes(store: Warehouse, symbols: Sequence[str], since: datetime, as_of: d
             prediction_outcomes.c.symbol.in_(symbols),
             prediction_outcomes.c.prediction_timestamp >= since,
             prediction_outcomes.c.resolved_at <= as_of,
-            predictions.c.role == registry.CHAMPION,
+            predictions.c.role == CHAMPION,
             predictions.c.origin == "live",
         )
         .order_by(prediction_outcomes.c.prediction_timestamp)
@@ -66,10 +68,8 @@ def expected(store: Warehouse, versions: Sequence[str]) -> dict[str, float]:
     }
 
 
-def trainings(
-    store: Warehouse, champions: Mapping[Key, Served], keys: Sequence[Key], as_of: datetime, rules: Restraint
-) -> dict[Key, Trainings]:
-    """Newest training of each key, and how many of the last days led to no promotion."""
+def trainings(store: Warehouse, keys: Sequence[Key], as_of: datetime, rules: Restraint) -> dict[Key, Trainings]:
+    """Newest training of each key, how many of the last days led to no promotion, and whether a challenger waits."""
     m = model_versions.c
     symbols = sorted({symbol for symbol, _ in keys})
     newest = store.read(
@@ -83,13 +83,38 @@ def trainings(
             m.symbol.in_(symbols), m.trained_at <= as_of, m.trained_at > as_of - timedelta(days=rules.within_days)
         )
     )
+    held = registry.tenures(store, symbols)
     unpromoted = dict.fromkeys(keys, 0)
+    # A return to an earlier champion is no promotion.
+    promoted = {key: _last_promotion(held.get((*key, CHAMPION), ()), as_of) for key in keys}
     for row in recent.itertuples():
         key = (row.symbol, int(row.horizon))
-        promoted = champions[key].since if key in champions else None
-        if key in unpromoted and (promoted is None or row.trained_at > promoted):
+        if key in unpromoted and ((since := promoted[key]) is None or row.trained_at > since):
             unpromoted[key] += 1
-    return {key: Trainings(last.get(key), unpromoted[key]) for key in keys}
+    waits = {key: _since(held.get((*key, CHALLENGER), ()), as_of) for key in keys}
+    return {key: Trainings(last.get(key), unpromoted[key], waits[key]) for key in keys}
+
+
+def _last_promotion(known: Sequence[Tenure], as_of: datetime) -> datetime | None:
+    return max((t.since for t in registry.promotions(known) if t.since <= as_of), default=None)
+
+
+def _since(known: Sequence[Tenure], as_of: datetime) -> datetime | None:
+    held = registry.at_moment(known, as_of)
+    return held.since if held and held.served else None
+
+
+def refusals(store: Warehouse, keys: Sequence[Key], as_of: datetime) -> dict[Key, str]:
+    """What the gate said of the newest bundle of each key; absent where there is no bundle."""
+    m = model_versions.c
+    symbols = sorted({symbol for symbol, _ in keys})
+    rows = store.read(
+        select(m.symbol, m.horizon, m.details)
+        .where(m.symbol.in_(symbols), m.trained_at <= as_of)
+        .order_by(m.trained_at, m.version)
+    )
+    newest = {(row.symbol, int(row.horizon)): (row.details or {}).get(GATE) for row in rows.itertuples()}
+    return {key: words_of(newest[key]) for key in keys if key in newest}
 
 
 def evidence(
@@ -100,10 +125,11 @@ def evidence(
     drift: tuple[DriftDay | None, DriftDay | None],
     feature_sets: Mapping[str, str],
     feature_set: FeatureSet = DEFAULT,
+    gate: str | None = None,
 ) -> Evidence:
-    """What the calibrated policy looks at, of one key; `rows` are its `outcomes`."""
+    """What the calibrated policy looks at, of one key; `rows` are its `outcomes`, `gate` is of `refusals`."""
     if champion is None:
-        return Evidence(None, None, np.empty(0, dtype=bool), *drift)
+        return Evidence(None, None, np.empty(0, dtype=bool), *drift, gate)
     mine = rows[(rows["version"] == champion.version) & (rows["prediction_timestamp"] >= champion.since)]
     data_end = usable_from(champion.train_end)
     held = feature_sets.get(champion.version)
