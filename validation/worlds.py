@@ -12,7 +12,7 @@ import pandas as pd
 from crypto_platform.core import features as science
 from crypto_platform.core.estimators import TrainingSet
 from crypto_platform.core.hours import HOUR
-from crypto_platform.operations import train
+from crypto_platform.operations import training_rows
 from crypto_platform.tables.features import target_direction, target_return
 
 Make = Callable[[], TrainingSet]
@@ -27,7 +27,7 @@ def labeled(frame: pd.DataFrame, horizon: int) -> TrainingSet:
     """Rows of a feature frame that a model may learn from, as a training takes them."""
     names = (target_return(horizon), target_direction(horizon))
     frame = frame[~frame["is_filled"] & frame[list(names)].notna().all(axis=1)]
-    return train.training_set(frame, train._available(frame, science.DEFAULT), horizon)
+    return training_rows.training_set(frame, training_rows.available(frame, science.DEFAULT), horizon)
 
 
 @cache

@@ -27,6 +27,7 @@ def register(root: typer.Typer) -> None:
 def list_models(as_json: bool = Json) -> None:
     """All bundles, newest first, with the aliases that point to them."""
     from crypto_platform.operations import registry
+    from crypto_platform.operations.aliases import CHAMPION
 
     with platform() as p:
         rows = p.store.read(
@@ -37,7 +38,7 @@ def list_models(as_json: bool = Json) -> None:
             aliases.setdefault(version, []).append(alias)
         rows["aliases"] = [aliases.get(version, []) for version in rows["version"]]
         if as_json:
-            records = rows.assign(champion=[registry.CHAMPION in held for held in rows["aliases"]])
+            records = rows.assign(champion=[CHAMPION in held for held in rows["aliases"]])
             console.print_json(json.dumps(records.to_dict("records"), default=str))
             return
         announce(p)

@@ -135,10 +135,7 @@ def fit_isotonic(directions: Ints, scores: Floats) -> Calibrator:
     return points if np.ptp(points[1]) > 0 else None
 
 
-_KINDS: Final[tuple[tuple[int, _Fit], ...]] = ((MIN_SIGMOID, fit_sigmoid), (MIN_ISOTONIC + 1, fit_isotonic))
-
-
-def choose(directions: Ints, scores: Floats, folds: Sequence[Span]) -> Calibrator:
+def choose(directions: Ints, scores: Floats, folds: Sequence[Span], fewest: int = MIN_SIGMOID) -> Calibrator:
     """The calibrator of out-of-fold scores, or None unless one lowers the log loss of scores it did not see.
 
     Each kind with enough scores is fitted again and again on what was known before a fold, and judged on that fold:
@@ -149,9 +146,11 @@ def choose(directions: Ints, scores: Floats, folds: Sequence[Span]) -> Calibrato
     directions, scores : array, shape (n,)
         Of all folds, in time order.
     folds : sequence of Span
+    fewest : int
+        Scores that a sigmoid needs; each kind is judged with half of what it needs.
     """
     best, lowest = None, 0.0
-    for at_least, fit in _KINDS:
+    for at_least, fit in ((fewest, fit_sigmoid), (MIN_ISOTONIC + 1, fit_isotonic)):
         if len(scores) < at_least:
             continue
         change = _change(fit, at_least // 2, directions, scores, folds)

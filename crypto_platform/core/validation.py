@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crypto_platform.core import calibration, estimators
-from crypto_platform.core.calibration import Span, log_losses
+from crypto_platform.core.calibration import MIN_SIGMOID, Span, log_losses
 from crypto_platform.core.estimators import ModelParameters, TrainingSet
 from crypto_platform.core.signals import CLASSIFIERS, ENSEMBLE, REGRESSOR, combine
 from crypto_platform.core.splits import Fold
@@ -82,11 +82,18 @@ class WalkForward:
     spans: Sequence[Span] = ()
 
     def calibrators_at(self, rows: TrainingSet, hour: int) -> dict[str, Floats]:
-        """The calibrators one would have chosen when the candle of `hour` began to be forecast."""
+        """The calibrators one would have chosen when the first forecast was of the candle of `hour`.
+
+        A short history leaves fewer scores before that hour than a calibrator needs that is to be stored. Half of them
+        do here, as they do where `calibration.choose` judges one: a recipe that calibrates is tried with calibration.
+        """
         hours, truth = rows.hours[self.forecasts.rows], rows.directions[self.forecasts.rows]
         known = int(np.searchsorted(hours, hour - rows.horizon, side="right"))
         spans = [span for span in self.spans if span.end <= known]
-        chosen = {name: calibration.choose(truth[:known], self.scores[name][:known], spans) for name in CLASSIFIERS}
+        fewest = MIN_SIGMOID if known >= MIN_SIGMOID else MIN_SIGMOID // 2
+        chosen = {
+            name: calibration.choose(truth[:known], self.scores[name][:known], spans, fewest) for name in CLASSIFIERS
+        }
         return {name: found for name, found in chosen.items() if found is not None}
 
 

@@ -18,7 +18,7 @@ from crypto_platform.core.panel import hours_since_1970
 from crypto_platform.core.performance import Performance
 from crypto_platform.core.signals import Signal, SignalRules
 from crypto_platform.errors import NotTrainableError
-from crypto_platform.operations import train
+from crypto_platform.operations import training_rows
 from crypto_platform.storage.warehouse import Warehouse
 from crypto_platform.tables import ohlcv_data, predictions
 
@@ -111,7 +111,7 @@ def _walk_forward(
     feature_set: FeatureSet,
 ) -> pd.DataFrame:
     """Calls by hour, a column a strategy."""
-    rows = train.labeled_rows(store, symbol, horizon, as_of, train_days, feature_set)
+    rows = training_rows.labeled(store, symbol, horizon, as_of, train_days, feature_set)
     require_trainable(rows)
     plan = splits.plan_for(min(len(rows), 24 * train_days))
     folds = splits.walk_forward_folds(rows.hours, horizon, plan)
@@ -128,7 +128,7 @@ def _logged(store: Warehouse, symbol: str, horizon: int, as_of: datetime) -> pd.
         .where(
             p.symbol == symbol,
             p.horizon == horizon,
-            p.role == registry.CHAMPION,
+            p.role == CHAMPION,
             p.origin == "live",
             p.prediction_timestamp <= as_of,
         )

@@ -18,9 +18,10 @@ from crypto_platform.core.features import DEFAULT, FeatureSet
 from crypto_platform.core.signals import CLASSIFIERS, ENSEMBLE, REGRESSOR
 from crypto_platform.errors import ArtifactError
 from crypto_platform.operations import registry, watermarks
+from crypto_platform.operations.aliases import CHAMPION
 from crypto_platform.operations.experiments import experiments, start_defaults
 from crypto_platform.operations.provenance import provenance_of_store
-from crypto_platform.operations.registry import CHAMPION, Served
+from crypto_platform.operations.registry import Served
 from crypto_platform.operations.results import Report, SymbolResult
 from crypto_platform.operations.watermarks import Mark
 from crypto_platform.storage import warehouse

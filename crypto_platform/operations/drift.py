@@ -14,7 +14,7 @@ from crypto_platform.core.calibrated import DriftDay
 from crypto_platform.core.drift import REFERENCE_HOURS, WINDOW_HOURS, Drift
 from crypto_platform.core.features import DEFAULT, FeatureSet
 from crypto_platform.core.hours import HOUR, newest_closed
-from crypto_platform.operations.registry import CHAMPION
+from crypto_platform.operations.aliases import CHAMPION
 from crypto_platform.storage import warehouse
 from crypto_platform.storage.warehouse import Warehouse
 from crypto_platform.tables import features, monitoring_metrics, ohlcv_data, predictions

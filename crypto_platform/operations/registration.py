@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 import pandas as pd
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
 from crypto_platform.core import features as science
 from crypto_platform.core import metrics, promotion, serving
@@ -94,15 +94,19 @@ def register(
             return SymbolResult(trained.symbol, error=why)
         warehouse.insert_missing(connection, model_versions, warehouse.records([row]))
         warehouse.insert_missing(connection, model_metrics, warehouse.records(_scores(trained, bundle, as_of)))
-        change = {"at": as_of, "actor": TRAIN}
-        if gate.outcome is Outcome.PROMOTED:
-            aliases.point(connection, trained.symbol, trained.horizon, bundle.version, reason=reason, **change)
-            why = f"{bundle.version} was promoted"
-            aliases.challenge(connection, trained.symbol, trained.horizon, None, reason=why, **change)
-        elif gate.outcome is Outcome.CHALLENGER:
-            aliases.challenge(connection, trained.symbol, trained.horizon, bundle.version, reason=gate.words, **change)
+        _move(connection, trained, bundle.version, gate, as_of, reason)
     first, last = _span(trained)
     return SymbolResult(trained.symbol, 1, first, last, {**_details(trained, bundle.version), GATE: gate.words})
+
+
+def _move(connection: Connection, trained: Trained, version: str, gate: Gate, as_of: datetime, reason: str) -> None:
+    """The aliases follow the gate; a newer bundle that serves or waits takes the place of a challenger."""
+    key = (trained.symbol, trained.horizon)
+    if gate.outcome is Outcome.PROMOTED:
+        aliases.point(connection, *key, version, at=as_of, actor=TRAIN, reason=reason)
+        aliases.challenge(connection, *key, None, at=as_of, actor=TRAIN, reason=f"{version} was promoted")
+    elif gate.outcome is Outcome.CHALLENGER:
+        aliases.challenge(connection, *key, version, at=as_of, actor=TRAIN, reason=gate.words)
 
 
 def _past(store: Warehouse, trained: Trained, as_of: datetime) -> list[Served]:

@@ -100,4 +100,4 @@ def _logged(store: Warehouse, served: Served, trial: Trial) -> Floats:
         )
     )
     known = pd.Series(rows["prob_up"].to_numpy(float), index=hours_since_1970(rows["candle_timestamp"]))
-    return known.reindex(trial.hours).to_numpy(float)
+    return np.asarray(known.reindex(trial.hours), dtype=float)

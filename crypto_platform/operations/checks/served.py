@@ -6,8 +6,9 @@ from sqlalchemy import and_, func, select
 
 from crypto_platform.core.hours import HOUR
 from crypto_platform.core.signals import Reason
+from crypto_platform.operations.aliases import CHAMPION
 from crypto_platform.operations.checks.base import DAY, RECENT, Failing, Scope, check, last, newest, older_than, words
-from crypto_platform.operations.registry import CHAMPION, FALL_BACK, aliases, champions
+from crypto_platform.operations.registry import FALL_BACK, aliases, champions
 from crypto_platform.storage.warehouse import Warehouse
 from crypto_platform.symbols import ALL
 from crypto_platform.tables import (
