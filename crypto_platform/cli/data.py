@@ -142,7 +142,7 @@ def tick(names: list[str] = Names, now: str = AsOf, as_json: bool = Json) -> Non
 
 
 def train(names: list[str] = Names, now: str = AsOf, as_json: bool = Json) -> None:
-    """Train the four models of each symbol on its newest rows; the result serves from then on."""
+    """Train the four models of each symbol on its newest rows; a bundle that passes the gate serves from then on."""
     from crypto_platform.operations import train as operation
 
     as_of = moment(now)
@@ -159,6 +159,7 @@ def train(names: list[str] = Names, now: str = AsOf, as_json: bool = Json) -> No
             parameters=p.parameters,
             workers=s.workers,
             reason="command line",
+            expiry=timedelta(days=s.expiry_days),
             feature_set=s.feature_set,
         )
         _print(p, (done,), as_json=as_json)

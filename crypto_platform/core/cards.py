@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
+from crypto_platform.core.promotion import words_of
+
 TOP_FEATURES: Final = 10
 LIMITS: Final = """\
 - It knows one symbol and one horizon, and the hours named above. It has no opinion of rows that lack a feature.
@@ -37,6 +39,8 @@ class Card:
         Importance of each feature for each model, where it was measured.
     refused : str or None
         Why the bundle's files cannot be used, where they cannot.
+    gates : sequence of tuple
+        What the gate said, as (trial, record): of its training, and of its time in the shadow where there was one.
     """
 
     symbol: str
@@ -56,6 +60,7 @@ class Card:
     scores: Sequence[Score]
     importance: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     refused: str | None = None
+    gates: Sequence[tuple[str, Mapping[str, Any]]] = ()
 
 
 def render(card: Card) -> str:
@@ -84,12 +89,23 @@ def render(card: Card) -> str:
             [(s.model, s.metric, f"{s.value:.4f}", _interval(s.interval), str(s.n)) for s in card.scores],
         ),
         "",
+        *(line for trial, gate in card.gates for line in _gate(trial, gate)),
         *_importance(card.importance),
         "## Limits",
         "",
         LIMITS,
     ]
     return "\n".join(lines)
+
+
+def _gate(trial: str, gate: Mapping[str, Any]) -> list[str]:
+    marks = {True: "holds", False: "fails", None: "unknown"}
+    rows = [
+        (name.replace("_", " "), marks[condition["holds"]], condition["message"])
+        for name, condition in gate["conditions"].items()
+    ]
+    words = f"{words_of(gate)}; {gate['hours']} hours."
+    return [f"## Gate, {trial}", "", words, "", *_table(("condition", "", "numbers and limits"), rows), ""]
 
 
 def _importance(importance: Mapping[str, Mapping[str, float]]) -> list[str]:

@@ -20,7 +20,8 @@ Ints = NDArray[np.int64]
 
 Z_95: Final = 1.959963984540054
 UNCALIBRATED: Final = "uncalibrated"
-GATE: Final = "gate"  # what a bundle's details call the record of its gate
+GATE: Final = "gate"  # what a bundle's details call the record of its gate at the training
+REVIEW: Final = "review"  # and that of its trial in the shadow; the actor of what follows
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,8 @@ class Trained:
     calibrated : sequence of str
         Classifiers whose probabilities are calibrated.
     p0 : float or None
+    gate : str
+        What the gate said.
     important : mapping of str to float
         Features of the ensemble, the most important first; empty where it was not measured.
     """
@@ -44,6 +46,7 @@ class Trained:
     scores: Sequence[Metric]
     calibrated: Sequence[str] = ()
     p0: float | None = None
+    gate: str = ""
     important: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -89,6 +92,8 @@ def markdown(bundle: Trained, p_values: Mapping[Tested, float]) -> str:
         + (", ".join(name.replace("_", " ") for name in bundle.calibrated) or "none; it lowered no later log loss")
         + ".",
     ]
+    if bundle.gate:
+        parts.append(f"Gate: {bundle.gate}.")
     if bundle.p0 is not None:
         parts.append(f"Accuracy below which it disappoints (p0): {bundle.p0:.1%}.")
     if bundle.important:

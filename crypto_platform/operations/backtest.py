@@ -19,6 +19,7 @@ from crypto_platform.core.performance import Performance
 from crypto_platform.core.signals import Signal, SignalRules
 from crypto_platform.errors import NotTrainableError
 from crypto_platform.operations import training_rows
+from crypto_platform.operations.aliases import CHAMPION
 from crypto_platform.storage.warehouse import Warehouse
 from crypto_platform.tables import ohlcv_data, predictions
 

@@ -8,6 +8,7 @@ import pandas as pd
 from sqlalchemy import select
 
 from crypto_platform.core.cards import Card, Score
+from crypto_platform.core.promotion import GATE, REVIEW
 from crypto_platform.errors import ArtifactError
 from crypto_platform.operations import registry
 from crypto_platform.storage.artifacts import ArtifactStore
@@ -15,6 +16,7 @@ from crypto_platform.storage.warehouse import Warehouse
 from crypto_platform.tables import model_metrics, model_versions
 
 IMPORTANCE: Final = "feature_importance.json"
+TRIALS: Final = {GATE: "hours before its training", REVIEW: "hours in the shadow"}
 POOLED: Final = -1  # fold of `model_metrics` that holds all together
 
 
@@ -57,6 +59,7 @@ def card_of(store: Warehouse, artifacts: ArtifactStore, version: str) -> Card:
         scores=_scores(store, version),
         importance=importance,
         refused=refused,
+        gates=[(trial, details[name]) for name, trial in TRIALS.items() if name in details],
     )
 
 

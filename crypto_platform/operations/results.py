@@ -1,7 +1,7 @@
 """What an operation tells of its work: one result per symbol, errors included."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -52,3 +52,15 @@ class Report:
     def all_failed(self) -> bool:
         """Whether nothing succeeded (false where nothing was asked)."""
         return bool(self.results) and len(self.failed) == len(self.results)
+
+
+def joined(first: Report, second: Report) -> Report:
+    """What two operations did for the same symbols; rows and times are of the first."""
+    others = {result.symbol: result for result in second.results}
+
+    def join(result: SymbolResult) -> SymbolResult:
+        other = others.get(result.symbol, SymbolResult(result.symbol))
+        errors = "; ".join(error for error in (result.error, other.error) if error)
+        return replace(result, details={**result.details, **other.details}, error=errors or None)
+
+    return replace(first, results=tuple(join(result) for result in first.results))

@@ -9,6 +9,7 @@ from sqlalchemy import select
 
 from crypto_platform.core import metrics, training_report
 from crypto_platform.core.metrics import Metric
+from crypto_platform.core.promotion import GATE, words_of
 from crypto_platform.core.training_report import Trained
 from crypto_platform.storage.warehouse import Warehouse
 from crypto_platform.tables import model_metrics, model_versions
@@ -58,6 +59,7 @@ def _trained(row: Any, scores: Sequence[Metric]) -> Trained:
         scores=scores,
         calibrated=sorted(details.get("calibrators", ())),
         p0=details.get("p0"),
+        gate=words_of(details[GATE]) if GATE in details else "",
         important=dict(details.get("important_features", ())),
     )
 

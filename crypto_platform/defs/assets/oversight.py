@@ -1,6 +1,7 @@
 """What watches the forecasts: the A/B experiment, retrain decisions, monitoring and the reports."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import dagster as dg
@@ -8,7 +9,8 @@ import dagster as dg
 from crypto_platform.defs import catalog
 from crypto_platform.defs.assets.science import MODELS
 from crypto_platform.defs.resources import Platform
-from crypto_platform.operations import compare, decide, monitor, report
+from crypto_platform.operations import compare, decide, monitor, promotion, report
+from crypto_platform.operations.results import joined
 from crypto_platform.tables import (
     ab_test_results,
     features,
@@ -72,15 +74,25 @@ def build(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
         name=retrain_decisions.name,
     )
     def decisions(context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform]) -> Iterator[Any]:
-        done = decide.record(
+        settings, as_of = platform.settings, platform.as_of(context.run.tags)
+        reviewed = promotion.review(
+            platform.store,
+            platform.artifacts,
+            context.partition_keys,
+            as_of=as_of,
+            horizons=settings.horizons,
+            expiry=timedelta(days=settings.expiry_days),
+            feature_set=settings.feature_set,
+        )
+        decided = decide.record(
             platform.store,
             context.partition_keys,
-            as_of=platform.as_of(context.run.tags),
-            horizons=platform.settings.horizons,
+            as_of=as_of,
+            horizons=settings.horizons,
             rules=platform.rules,
-            feature_set=platform.settings.feature_set,
+            feature_set=settings.feature_set,
         )
-        yield from catalog.publish(context, platform, done)
+        yield from catalog.publish(context, platform, joined(decided, reviewed))
 
     @dg.asset(
         **catalog.spec(monitoring_metrics, "monitoring", {"table"}),

@@ -76,7 +76,11 @@ def build(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
     ) -> Iterator[Any]:
         settings, as_of = platform.settings, platform.as_of(context.run.tags)
         symbols = context.partition_keys
-        chosen = train.due(platform.store, symbols, settings.horizons, as_of) if config.only_due else tuple(symbols)
+        chosen = (
+            train.due(platform.store, symbols, settings.horizons, as_of, platform.rules.restraint)
+            if config.only_due
+            else tuple(symbols)
+        )
         decide.note_run(platform.store, chosen, context.run.run_id, as_of=as_of)
         report = train.train(
             platform.store,
@@ -88,6 +92,7 @@ def build(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
             parameters=platform.parameters,
             workers=settings.workers,
             reason=config.reason,
+            expiry=timedelta(days=settings.expiry_days),
             feature_set=settings.feature_set,
         )
         decide.note_results(platform.store, report, context.run.run_id)
