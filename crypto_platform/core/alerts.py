@@ -25,6 +25,8 @@ class Kind(StrEnum):
     VENDOR = "vendor_dead"
     CHECK = "check_failed"
     ROLLBACK = "rolled_back"
+    STOP = "retraining_stopped"
+    REFUSED = "promotion_refused"
     DECISION = "retrain_decided"
     SIGNAL = "signal_changed"
     TEST = "test"
@@ -35,6 +37,8 @@ TITLES: Final[Mapping[Kind, str]] = {
     Kind.VENDOR: "Dead providers",
     Kind.CHECK: "Failed checks",
     Kind.ROLLBACK: "Rollbacks",
+    Kind.STOP: "Stopped retraining",
+    Kind.REFUSED: "Refused promotions",
     Kind.DECISION: "Decisions to retrain",
     Kind.SIGNAL: "Changes of signal",
     Kind.TEST: "Tests",

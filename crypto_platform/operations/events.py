@@ -1,4 +1,4 @@
-"""What of the store's rows somebody should hear of: decisions, rollbacks, dead vendors, changes of signal."""
+"""What of the store's rows somebody should hear of: decisions, what the gate refused, rollbacks, signals, vendors."""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
@@ -10,9 +10,12 @@ from sqlalchemy import and_, select
 
 from crypto_platform.core.alerts import Alert, Evaluation, Kind, one_line
 from crypto_platform.core.politeness import FAILURES
-from crypto_platform.operations.aliases import CHAMPION
+from crypto_platform.core.promotion import GATE, REVIEW, Outcome, words_of
+from crypto_platform.core.retraining import STOPPED
+from crypto_platform.operations.aliases import CHALLENGER, CHAMPION
+from crypto_platform.operations.promotion import SHADOW
 from crypto_platform.storage.warehouse import Warehouse
-from crypto_platform.tables import model_aliases, predictions, retrain_decisions, vendor_states
+from crypto_platform.tables import model_aliases, model_versions, predictions, retrain_decisions, vendor_states
 
 LOOKBACK: Final = timedelta(hours=24)  # what is older is no news; what was told within it is known by its key
 SIGNAL_AGE: Final = timedelta(hours=3)  # beyond, a change of signal is of no use to anybody
@@ -21,8 +24,13 @@ SIGNAL_AGE: Final = timedelta(hours=3)  # beyond, a change of signal is of no us
 def events(
     store: Warehouse, symbols: Sequence[str], *, as_of: datetime, horizons: Sequence[int], signals: bool
 ) -> list[Alert]:
-    """Decisions to retrain and rollbacks of the last day, and with `signals` the newest changes of signal."""
-    found = [*_decisions(store, symbols, as_of, horizons), *_rollbacks(store, symbols, as_of)]
+    """Decisions, refusals and rollbacks of the last day, and with `signals` the newest changes of signal."""
+    found = [
+        *_decisions(store, symbols, as_of, horizons),
+        *_refused(store, symbols, as_of, horizons),
+        *_dropped(store, symbols, as_of, horizons),
+        *_rollbacks(store, symbols, as_of),
+    ]
     return found + list(_signals(store, symbols, as_of, horizons)) if signals else found
 
 
@@ -46,18 +54,34 @@ def _asset(name: str, symbol: str | None = None) -> str:
 
 
 def _decisions(store: Warehouse, symbols: Sequence[str], as_of: datetime, horizons: Sequence[int]) -> Iterator[Alert]:
+    """Decisions to retrain, and those that only a stop held back: the latter once for each last training."""
     table = retrain_decisions.c
     rows = store.read(
-        select(table.symbol, table.horizon, table.decision_time, table.reasons).where(
+        select(
+            table.symbol, table.horizon, table.decision_time, table.should_retrain, table.reasons, table.details
+        ).where(
             table.symbol.in_(symbols),
             table.horizon.in_(horizons),  # the whole key: a seek for each, however long the history is
             table.decision_time > as_of - LOOKBACK,
             table.decision_time <= as_of,
-            table.should_retrain,
         )
     )
     for row in rows.itertuples():
         at = row.decision_time.to_pydatetime()
+        held_back = (row.details or {}).get("held_back") or ""
+        if held_back.startswith(STOPPED):
+            last = row.details["trainings"]["last_at"]
+            yield Alert(
+                f"{Kind.STOP}/{row.symbol}/{row.horizon}/{last}",
+                Kind.STOP,
+                f"{row.horizon} h",
+                row.symbol,
+                one_line(f"{held_back} ({'; '.join(row.reasons)})"),
+                _asset(retrain_decisions.name, row.symbol),
+                at,
+            )
+        if not row.should_retrain:
+            continue
         yield Alert(
             f"{Kind.DECISION}/{row.symbol}/{row.horizon}/{at.isoformat()}",
             Kind.DECISION,
@@ -67,6 +91,54 @@ def _decisions(store: Warehouse, symbols: Sequence[str], as_of: datetime, horizo
             _asset(retrain_decisions.name, row.symbol),
             at,
         )
+
+
+def _refused(store: Warehouse, symbols: Sequence[str], as_of: datetime, horizons: Sequence[int]) -> Iterator[Alert]:
+    """Bundles that did not pass the gate at their training."""
+    table = model_versions.c
+    rows = store.read(
+        select(table.symbol, table.horizon, table.version, table.trained_at, table.details).where(
+            table.symbol.in_(symbols),
+            table.horizon.in_(horizons),
+            table.trained_at > as_of - LOOKBACK,
+            table.trained_at <= as_of,
+        )
+    )
+    for row in rows.itertuples():
+        gate = (row.details or {}).get(GATE)
+        if gate and gate["outcome"] == Outcome.REFUSED:
+            yield _refusal(row.symbol, row.horizon, row.version, words_of(gate), row.trained_at.to_pydatetime())
+
+
+def _dropped(store: Warehouse, symbols: Sequence[str], as_of: datetime, horizons: Sequence[int]) -> Iterator[Alert]:
+    """Challengers that did not pass it in the shadow."""
+    a = model_aliases.c
+    rows = store.read(
+        select(a.symbol, a.horizon, a["at"], a.version_from, a.reason).where(
+            a.symbol.in_(symbols),
+            a.horizon.in_(horizons),
+            a.alias == CHALLENGER,
+            a["at"] > as_of - LOOKBACK,
+            a["at"] <= as_of,
+            a.actor == REVIEW,
+            a.version_to.is_(None),
+            ~a.reason.startswith(SHADOW),  # which are promotions
+        )
+    )
+    for row in rows.itertuples():
+        yield _refusal(row.symbol, row.horizon, row.version_from, row.reason, row.at.to_pydatetime())
+
+
+def _refusal(symbol: str, horizon: int, version: str, why: str, at: datetime) -> Alert:
+    return Alert(
+        f"{Kind.REFUSED}/{symbol}/{horizon}/{version}/{at.isoformat()}",
+        Kind.REFUSED,
+        f"{horizon} h",
+        symbol,
+        one_line(f"{version} {why}"),
+        _asset("models", symbol),
+        at,
+    )
 
 
 def _rollbacks(store: Warehouse, symbols: Sequence[str], as_of: datetime) -> Iterator[Alert]:

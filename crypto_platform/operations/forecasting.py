@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import zip_longest
 
 import numpy as np
 import pandas as pd
@@ -135,11 +136,9 @@ def _in_shadow(
 ) -> tuple[pd.DataFrame, list[str]]:
     """Hours in which another alias is tried beside the champion; a bundle that is refused is tried in none."""
     parts, refused = [], []
-    ends = [tenure.since for tenure in tenures[1:]]
-    for tenure, end in zip(tenures, [*ends, None], strict=True):
-        until = _shadow_end(tenure, role)
+    for tenure, after in zip_longest(tenures, tenures[1:]):
         mine = moments >= pd.Timestamp(tenure.since)
-        for limit in (end, until):
+        for limit in (after and after.since, _shadow_end(tenure, role)):
             mine &= limit is None or moments < pd.Timestamp(limit)
         if tenure.served is None or not mine.any():
             continue

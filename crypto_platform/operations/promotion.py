@@ -26,6 +26,7 @@ from crypto_platform.storage.artifacts import ArtifactStore
 from crypto_platform.storage.warehouse import Warehouse
 from crypto_platform.tables import model_aliases, model_versions, prediction_outcomes, predictions
 
+SHADOW: Final = "shadow"  # begins the reason of a promotion
 _KEY: Final = ("symbol", "horizon", "prediction_timestamp", "version")
 
 
@@ -152,7 +153,9 @@ def _judge(
         if aliases.holder(connection, *key, CHALLENGER, as_of) != challenger.version:
             return None
         if promoted:
-            aliases.point(connection, *key, challenger.version, at=as_of, actor=REVIEW, reason=f"shadow: {gate.words}")
+            aliases.point(
+                connection, *key, challenger.version, at=as_of, actor=REVIEW, reason=f"{SHADOW}: {gate.words}"
+            )
         else:
             aliases.challenge(connection, *key, None, at=as_of, actor=REVIEW, reason=said)
         _note(connection, challenger.version, gate, as_of, rules)

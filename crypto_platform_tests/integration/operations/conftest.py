@@ -17,13 +17,13 @@ from crypto_platform.core.hours import HOUR
 from crypto_platform.core.provenance import Provenance
 from crypto_platform.core.signals import SignalRules
 from crypto_platform.errors import SourceError, SourceUnavailableError
-from crypto_platform.operations import build, candles, collect, predict, settle, train
+from crypto_platform.operations import aliases, build, candles, collect, predict, settle, train
 from crypto_platform.operations.results import Report
 from crypto_platform.sources.base import Fetched
 from crypto_platform.storage.artifacts import ArtifactStore
 from crypto_platform.storage.warehouse import Warehouse
 from crypto_platform.symbols import Symbol
-from crypto_platform.tables import features
+from crypto_platform.tables import features, model_versions
 
 SYMBOLS = ("BTC", "ETH")
 START = datetime.fromisoformat("2026-01-05T00:00:00+00:00")
@@ -88,8 +88,9 @@ class Deployment:
     def build(self, as_of: datetime) -> Report:
         return build.build_features(self.store, self.names, as_of=as_of)
 
-    def train(self, as_of: datetime, workers: int = 1) -> Report:
-        return train.train(
+    def train(self, as_of: datetime, workers: int = 1, *, gated: bool = False) -> Report:
+        """Train everything; unless `gated`, what was trained serves, whatever the gate says of such small models."""
+        done = train.train(
             self.store,
             self.artifacts,
             self.names,
@@ -99,6 +100,13 @@ class Deployment:
             parameters=QUICK,
             workers=workers,
         )
+        if not gated:
+            made = self.store.read(select(model_versions).where(model_versions.c.trained_at == as_of))
+            with self.store.begin() as connection:
+                for row in made.itertuples():
+                    key = (row.symbol, int(row.horizon), row.version)
+                    aliases.point(connection, *key, at=as_of, actor="train", reason="requested")
+        return done
 
     def predict(self, as_of: datetime, **options: Any) -> Report:
         given: dict[str, Any] = {

@@ -14,7 +14,7 @@ from crypto_platform.core.hours import HOUR
 from crypto_platform.core.laws import require_lawful
 from crypto_platform.core.panel import Panel
 from crypto_platform.errors import ConfigurationError, UnlawfulFeatureError
-from crypto_platform.operations import build, feature_rows, train, verify
+from crypto_platform.operations import build, feature_rows, training_rows, verify
 from crypto_platform.operations.collect import collect_sentiment
 from crypto_platform.settings import load_own
 from crypto_platform.storage import warehouse
@@ -124,9 +124,9 @@ def test_a_part_that_is_not_there_for_the_whole_training_leaves_the_bundles_set(
     build.build_features(deployment.store, deployment.names, as_of=moment(800), feature_set=EVERYTHING)
     chosen = {}
     for name in deployment.names:
-        rows = train._rows(deployment.store, name, 1, moment(800), 15, EVERYTHING)
-        chosen[name] = train._available(rows, EVERYTHING)
-        assert len(train.training_set(rows, chosen[name], 1)) > 300 or name == "BTC"  # whose hole begins anew
+        rows = training_rows.resolved(deployment.store, name, 1, moment(800), 15, EVERYTHING)
+        chosen[name] = training_rows.available(rows, EVERYTHING)
+        assert len(training_rows.training_set(rows, chosen[name], 1)) > 300 or name == "BTC"  # whose hole begins anew
     assert chosen["BTC"] == feature_set(["candles", "sentiment"])
     assert not chosen["ETH"].has("snapshots")
     assert len({EVERYTHING.hash, chosen["BTC"].hash}) == 2
@@ -143,9 +143,9 @@ def test_a_users_own_feature_is_stored_learned_from_and_verified(deployment: Any
     there = frames.loc[warm.index]
     np.testing.assert_allclose(warm["reach"], np.log(there["high"] / there["low"]), rtol=1e-15)
     assert rows.loc[rows["segment_hours"] < 336, "reach"].isna().all()
-    learned = train._rows(deployment.store, "ETH", 1, moment(401), 15, own)
-    assert train._available(learned, own) == own
-    assert train.training_set(learned, own, 1).feature_names[-1] == "reach"
+    learned = training_rows.resolved(deployment.store, "ETH", 1, moment(401), 15, own)
+    assert training_rows.available(learned, own) == own
+    assert training_rows.training_set(learned, own, 1).feature_names[-1] == "reach"
     verdict = verify.verify(deployment.store, deployment.artifacts, as_of=moment(401), feature_set=own)
     assert verdict.findings == ()
     with deployment.store.begin() as connection:

@@ -24,8 +24,8 @@ from crypto_platform.operations import (
     drift,
     experiments,
     registry,
-    train,
     training_report,
+    training_rows,
     watch,
 )
 from crypto_platform.operations.decide import Rules
@@ -295,7 +295,7 @@ def test_an_hour_that_a_fallback_stands_in_for_is_neither_forecast_nor_learned_f
     served.candles.broken = set()
     served.candles.frames["ETH"] = frame[~frame["timestamp"].isin([first, second])]  # it never had these two
     served.tick(moment(more))
-    learned = train._rows(served.store, "ETH", 1, moment(more), 30)["timestamp"]
+    learned = training_rows.resolved(served.store, "ETH", 1, moment(more), 30)["timestamp"]
     assert learned.max() == moment(more) - timedelta(minutes=5) - 2 * HOUR
     assert not learned.isin([first - HOUR, first, second]).any()  # the hour before ends in one
     assert not (forecasts(served.store).query("symbol == 'ETH'")["candle_timestamp"].isin([first, second])).any()

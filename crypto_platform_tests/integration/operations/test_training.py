@@ -9,7 +9,8 @@ import pytest
 from crypto_platform.core import features as science
 from crypto_platform.core import metrics
 from crypto_platform.core.estimators import ModelParameters
-from crypto_platform.operations.train import IMPORTANCE, Trained, _train_one
+from crypto_platform.operations.registration import Trained
+from crypto_platform.operations.train import IMPORTANCE, _train_one
 from crypto_platform.tables.features import target_direction, target_return
 
 TINY = ModelParameters(forest_trees=3, boosting_iterations=3)
