@@ -18,6 +18,7 @@ Calibrator = Floats | None
 
 MIN_SIGMOID: Final = 300  # scores; a sigmoid has two parameters, an isotonic curve many
 MIN_ISOTONIC: Final = 2_000
+FLATTEST: Final = 0.1  # slope of a sigmoid; odds of 3 to 1 become 1.1 to 1
 SCORE_FLOOR: Final = 1e-6  # keeps log odds finite
 PROBABILITY_FLOOR: Final = 1e-12  # keeps the log loss of a certain, wrong forecast finite
 
@@ -114,14 +115,29 @@ def slope_and_error(directions: Ints, scores: Floats) -> tuple[float, float] | N
 
 
 def fit_sigmoid(directions: Ints, scores: Floats) -> Calibrator:
-    """Platt's sigmoid; None where its slope is not above zero, which would turn the model around.
+    """Platt's sigmoid, its slope `FLATTEST` at least: a model is never turned around.
+
+    The likeliest slope of scores that know nothing is as often below zero as above. They need calibration most: with
+    the flattest sigmoid they say hardly more than the base rate.
 
     References
     ----------
     Platt (1999), Probabilistic outputs for support vector machines, Advances in Large Margin Classifiers, 61-74.
     """
     line = logistic_line(directions, scores)
-    return None if line is None or line[0] <= 0 else line
+    return line if line is None or line[0] >= FLATTEST else np.array([FLATTEST, _intercept(directions, scores)])
+
+
+def _intercept(directions: Ints, scores: Floats) -> float:
+    """Of the flattest sigmoid: its mean is the share of ups, which Newton's method finds in a few steps."""
+    x, intercept = FLATTEST * log_odds(scores), 0.0
+    for _ in range(50):
+        p = 1 / (1 + np.exp(-(x + intercept)))
+        step = float((directions - p).sum() / (p * (1 - p)).sum())
+        intercept += float(np.clip(step, -5, 5))
+        if abs(step) < 1e-10:
+            break
+    return intercept
 
 
 def fit_isotonic(directions: Ints, scores: Floats) -> Calibrator:

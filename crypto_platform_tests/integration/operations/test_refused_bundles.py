@@ -59,8 +59,11 @@ def history(served: Any, key: tuple[str, int] = KEY) -> pd.DataFrame:
 
 
 def forecasts(served: Any) -> pd.DataFrame:
+    """What was served: the previous champion's are in the shadow."""
     return served.store.read(
-        select(predictions).order_by(*(predictions.c[n] for n in ("symbol", "horizon", "prediction_timestamp")))
+        select(predictions)
+        .where(predictions.c.role == "champion")
+        .order_by(*(predictions.c[n] for n in ("symbol", "horizon", "prediction_timestamp")))
     )
 
 

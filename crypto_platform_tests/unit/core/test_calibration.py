@@ -48,9 +48,16 @@ def test_without_a_finite_line_there_is_no_sigmoid(truth: np.ndarray, scores: np
     assert calibration.fit_sigmoid(truth, scores) is None
 
 
-def test_a_model_is_never_turned_around() -> None:
+def test_a_model_is_never_turned_around_but_said_to_know_nothing() -> None:
     truth, scores = world(2000)
-    assert calibration.fit_sigmoid(1 - truth, scores) is None
+    line = calibration.fit_sigmoid(1 - truth, scores)
+    assert line is not None
+    assert line[0] == calibration.FLATTEST
+    calibrated = calibration.apply(line, scores)
+    assert calibrated.mean() == pytest.approx(1 - truth.mean(), abs=1e-9)
+    assert (np.diff(calibrated[np.argsort(scores)]) >= 0).all()
+    loss, before = (calibration.log_losses(1 - truth, given).mean() for given in (calibrated, scores))
+    assert loss < before
 
 
 @pytest.mark.parametrize("fit", [calibration.fit_sigmoid, calibration.fit_isotonic])
