@@ -1,5 +1,7 @@
 """Evidence: `science` is written to docs/validation.md, `decisions` to docs/decisions-validated.md.
 
+`promotions` is one section of the decisions, made without the others in two minutes.
+
 A part takes minutes the first time; its forecasts are kept under HOME, so that scoring them again is quick. Sections
 of parts that were not asked for stay as they are.
 """
@@ -9,7 +11,7 @@ import re
 from pathlib import Path
 from typing import Final
 
-from validation import decisions, science
+from validation import decisions, promotions, science
 
 DOCS: Final = Path(__file__).parents[1] / "docs"
 REPORT: Final = DOCS / "validation.md"
@@ -28,12 +30,18 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="parts:\n" + "\n".join(f"  {name:10}{about}" for name, (_, about) in PARTS.items()),
     )
-    parser.add_argument("subject", choices=["science", "decisions"], help="what to validate")
+    parser.add_argument("subject", choices=["science", "decisions", "promotions"], help="what to validate")
     parser.add_argument("parts", nargs="*", metavar="PART", help="of the science; all without any")
     asked = parser.parse_args()
     if asked.subject == "decisions":
-        DECISIONS_REPORT.write_text(decisions.run() + "\n")
+        section = f"<!-- promotions -->\n{promotions.run()}\n<!-- end of promotions -->"
+        DECISIONS_REPORT.write_text(f"{decisions.run()}\n\n{section}\n")
         print(f"decisions: written to {DECISIONS_REPORT.name}", flush=True)
+        return
+    if asked.subject == "promotions":
+        text = replaced(DECISIONS_REPORT.read_text(), asked.subject, promotions.run())
+        DECISIONS_REPORT.write_text(text)
+        print(f"promotions: written to {DECISIONS_REPORT.name}", flush=True)
         return
     if unknown := [name for name in asked.parts if name not in PARTS]:
         parser.error(f"there is no part {', '.join(unknown)}; choose of {', '.join(PARTS)}")
@@ -53,7 +61,7 @@ def replaced(text: str, part: str, content: str) -> str:
     """
     first, last = f"<!-- {part} -->", f"<!-- end of {part} -->"
     if first not in text or last not in text:
-        raise ValueError(f"docs/validation.md has no marks {first} and {last}")
+        raise ValueError(f"the document has no marks {first} and {last}")
     pattern = re.compile(re.escape(first) + ".*?" + re.escape(last), re.DOTALL)
     return pattern.sub(lambda _: f"{first}\n{content}\n{last}", text)
 

@@ -1,4 +1,4 @@
-"""Laws of promotion: the gate decides who serves, shadows are scored and never served, bad promotions are taken back."""
+"""Laws of promotion: the gate decides who serves, shadows are scored and never served, what was bad is taken back."""
 
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -480,5 +480,5 @@ def test_the_store_keeps_its_rules_with_shadows_and_a_dropped_challenger(served:
     served.predict(moment(SECOND + 20), since=moment(FIRST + 1))
     served.settle(moment(SECOND + 20))
     point(served.store, None, moment(SECOND + 20), alias="challenger")
-    findings = [str(finding) for finding in verify(served.store, served.artifacts, as_of=moment(NOW))]
+    findings = [str(finding) for finding in verify(served.store, served.artifacts, as_of=moment(NOW)).findings]
     assert not [text for text in findings if "alias" in text or "forecast" in text or "bundle" in text]
