@@ -30,9 +30,10 @@ def run() -> str:
     head = [
         "## Promotions",
         "",
-        f"Made by `{COMMAND}`. {RUNS} candidates of each kind, tried on 168 hours beside a champion that knows what can be",
-        f"known (SD of the log odds {SKILL:g}) but for errors of SD {NOISE:g}, or alone; and {RUNS} promotions of each kind,",
-        "followed for 72 hours beside that champion: share that is promoted, and share of promotions taken back.",
+        f"Made by `{COMMAND}`. {RUNS} candidates of each kind, tried on 168 hours beside a champion that knows",
+        f"what can be known (SD of the log odds {SKILL:g}) but for errors of SD {NOISE:g}, or alone,",
+        f"there and on a coin's market: share that is promoted. And {RUNS} promotions of each kind in place of that champion, both",
+        "followed for 72 hours: share that is taken back.",
         "",
     ]
     columns = ("candidate", "promoted", "promoted, no champion", "promoted, coin market", "taken back in 72 h")
