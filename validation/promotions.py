@@ -32,8 +32,8 @@ def run() -> str:
         "",
         f"Made by `{COMMAND}`. {RUNS} candidates of each kind, tried on 168 hours beside a champion that knows",
         f"what can be known (SD of the log odds {SKILL:g}) but for errors of SD {NOISE:g}, or alone,",
-        f"there and on a coin's market: share that is promoted. And {RUNS} promotions of each kind in place of that champion, both",
-        "followed for 72 hours: share that is taken back.",
+        f"there and on a coin's market: share that is promoted. And {RUNS} promotions of each kind in place of that",
+        "champion, both followed for 72 hours: share that is taken back.",
         "",
     ]
     columns = ("candidate", "promoted", "promoted, no champion", "promoted, coin market", "taken back in 72 h")

@@ -91,8 +91,9 @@ def champions_serve_themselves(store: Warehouse, scope: Scope) -> Failing:
 
 
 def forecasts_are_fresh(store: Warehouse, scope: Scope) -> Failing:
-    """A row with a reason only is no forecast."""
-    rows = store.read(newest(predictions.c.prediction_timestamp, scope, predictions.c.prob_up.is_not(None)))
+    """A row with a reason only is no forecast, and one in the shadow serves nobody."""
+    p = predictions.c
+    rows = store.read(newest(p.prediction_timestamp, scope, p.prob_up.is_not(None), p.role == CHAMPION))
     return older_than(rows, scope.listed, scope.as_of, FORECAST_AGE)
 
 

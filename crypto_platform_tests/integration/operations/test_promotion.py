@@ -17,10 +17,13 @@ from crypto_platform.core import promotion as gate
 from crypto_platform.core.promotion import GATE, REVIEW, RULES, Outcome, Trial
 from crypto_platform.core.retraining import Restraint
 from crypto_platform.operations import aliases, decide, events, promotion, registry, train, training_rows, trials, watch
+from crypto_platform.operations.checks.base import Scope
+from crypto_platform.operations.checks.served import forecasts_are_fresh
 from crypto_platform.operations.decide import Rules
 from crypto_platform.operations.verify import verify
 from crypto_platform.storage import warehouse
 from crypto_platform.storage.warehouse import Warehouse
+from crypto_platform.symbols import Symbol
 from crypto_platform.tables import (
     latest_predictions,
     model_aliases,
@@ -283,6 +286,19 @@ def test_a_shadow_that_cannot_be_loaded_costs_nobody_a_forecast(served: Any, mom
     assert result.error is None
     assert new in result.details["shadow_refused"]
     assert set(rows(served.store)["role"]) == {"champion"}
+
+
+def test_a_shadow_stands_in_for_nobody(served: Any, moment: Moment) -> None:
+    """The champion's bundle is gone, and there was none before: the hour is a HOLD, whoever else could forecast it."""
+    old, new = versions(served.store)
+    point(served.store, old, moment(FIRST))
+    point(served.store, new, moment(SECOND), alias="challenger")
+    shutil.rmtree(served.artifacts.folder(old))
+    served.predict(moment(SECOND + 2), horizons=(1,), created_at=moment(SECOND + 2))
+    assert rows(served.store, "challenger")["prob_up"].notna().all()
+    assert rows(served.store, "champion")["reason"].tolist() == ["model_refused"]
+    scope = Scope([Symbol(name, name, None, name, default=True) for name in served.names], moment(SECOND + 2))
+    assert "BTC" in forecasts_are_fresh(served.store, scope)
 
 
 # Review
