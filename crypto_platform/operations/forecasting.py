@@ -84,14 +84,14 @@ def forecast(with_: Forecaster, rows: pd.DataFrame, past: pd.DataFrame, held: He
     moments = wanted["timestamp"] + HOUR + with_.settle
     champions = [t.served for t in held.get((symbol, horizon, CHAMPION), ()) if t.served]
     served = _by_champions(with_, wanted, scale, moments, champions)
-    parts, in_vain = [served.rows.assign(role=CHAMPION)], []
+    parts, in_vain = [served.rows.assign(role=CHAMPION)] if len(served.rows) else [], []
     for role in (CHALLENGER, PREVIOUS):
         shadow, refused = _in_shadow(with_, wanted, scale, moments, held.get((symbol, horizon, role), ()), role)
         parts += [shadow] if len(shadow) else []
         in_vain += refused
-    made = pd.concat(parts, ignore_index=True) if len(parts) > 1 else parts[0]
-    if len(parts) > 1:
-        made = made.drop_duplicates(["candle_timestamp", "version"], ignore_index=True)
+    if not parts:
+        return replace(served, in_vain=tuple(in_vain))
+    made = pd.concat(parts, ignore_index=True).drop_duplicates(["candle_timestamp", "version"], ignore_index=True)
     return replace(served, rows=made.assign(symbol=symbol, horizon=horizon), in_vain=tuple(in_vain))
 
 
