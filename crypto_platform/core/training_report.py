@@ -34,10 +34,10 @@ class Trained:
     calibrated : sequence of str
         Classifiers whose probabilities are calibrated.
     p0 : float or None
-    gate : str
-        What the gate said.
     important : mapping of str to float
         Features of the ensemble, the most important first; empty where it was not measured.
+    gate : str
+        What the gate said.
     """
 
     symbol: str
@@ -46,8 +46,8 @@ class Trained:
     scores: Sequence[Metric]
     calibrated: Sequence[str] = ()
     p0: float | None = None
-    gate: str = ""
     important: Mapping[str, float] = field(default_factory=dict)
+    gate: str = ""
 
 
 def adjusted(bundles: Sequence[Trained]) -> dict[Tested, float]:

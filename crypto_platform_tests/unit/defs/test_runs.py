@@ -7,6 +7,11 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from sqlalchemy import select
+
+from crypto_platform.core.promotion import Outcome
+from crypto_platform.operations import registry
+from crypto_platform.tables import model_versions
 
 NOW = datetime(2026, 3, 4, 12, 5, tzinfo=UTC)
 SYMBOLS = ("BTC", "ETH", "ADA")
@@ -184,13 +189,20 @@ def test_the_retrain_decision_is_checked_symbol_by_symbol(
 
 @pytest.fixture(scope="module")
 def trained(world: Any, hour: dg.ExecuteInProcessResult) -> dg.ExecuteInProcessResult:
-    """What the sensor would ask for one symbol."""
-    return world.run("train_job", ("BTC",), run_config={"ops": {"models": {"config": {"reason": "test"}}}})
+    """What the sensor would ask for one symbol; the bundle serves, whatever the gate says of a random walk."""
+    done = world.run("train_job", ("BTC",), run_config={"ops": {"models": {"config": {"reason": "test"}}}})
+    p = world.platform
+    for version in p.store.read(select(model_versions.c.version))["version"]:
+        registry.promote(p.store, p.artifacts, version, at=NOW, actor="test", reason="by hand")
+    return done
 
 
 def test_training_a_symbol_serves_its_next_hour(world: Any, trained: dg.ExecuteInProcessResult) -> None:
     assert trained.success
     assert materialized(trained) == {("models", "BTC"): 1, ("model_metrics", "BTC"): 1}
+    shown = metadata_of(trained, "models")["BTC"]
+    assert shown["gate"].split()[0].strip(":") in set(Outcome)
+    assert "## Gate" in shown["model_card"]
     expected = {"BTC": True, "ETH": False, "ADA": False}
     later = NOW + timedelta(hours=1)
     fresh = evaluations(world.run("retrain_decision_job", as_of=later), "model_is_fresh")
