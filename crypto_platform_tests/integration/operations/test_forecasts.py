@@ -100,7 +100,7 @@ def test_a_bundle_says_how_it_was_validated_and_calibrated(served: Any) -> None:
         assert set(manifest["calibrators"]) <= set(CLASSIFIERS)
         assert row.details["p0"] == manifest["p0"]
         importance = json.loads(bundle.read("feature_importance.json"))
-        assert set(importance["models"]) == {*CLASSIFIERS, "ensemble"}
+        assert set(importance["models"]) == {*CLASSIFIERS, "ensemble", "ridge_regression"}
         for ranked in importance["models"].values():
             assert sorted(ranked) == sorted(manifest["features"])
             assert list(ranked.values()) == sorted(ranked.values(), reverse=True)
