@@ -11,7 +11,7 @@ from typing import Final
 
 from crypto_platform.core.estimators import ModelParameters
 from crypto_platform.tables.features import HORIZONS
-from validation import tables, worlds
+from validation import pooled, tables, worlds
 from validation.runs import Run, validated
 
 RUNS: Final = Path(os.environ.get("CRYPTO_PLATFORM_HOME", ".crypto_platform")) / "validation"
@@ -75,7 +75,8 @@ def three_years() -> str:
 
 def _recorded(name: str, days: int, horizons: Sequence[int]) -> str:
     candles = {symbol: worlds.recorded_candles(recorded_folder(), symbol) for symbol in SYMBOLS}
-    return tables.recorded(recorded_runs(name, days, horizons), candles)
+    runs = recorded_runs(name, days, horizons)
+    return "\n\n".join([pooled.document(runs), tables.recorded(runs, candles)])
 
 
 def recorded_runs(name: str, days: int, horizons: Sequence[int]) -> list[Run]:
