@@ -17,7 +17,7 @@ from crypto_platform.core.features import (
     feature_set,
 )
 from crypto_platform.core.formulas import REGISTRY, Inputs
-from crypto_platform.core.joins import REFERENCE, REFERENCE_1, REFERENCE_24, SENTIMENT, TURNOVER
+from crypto_platform.core.joins import REFERENCE, REFERENCE_1, REFERENCE_24, REFERENCE_SEEN, SENTIMENT, TURNOVER
 from crypto_platform.core.panel import build_panel
 from crypto_platform.tables.features import FEATURE_COLUMNS, HORIZONS, PARTS, target_direction, target_return
 
@@ -27,6 +27,7 @@ PRICES = ["open", "high", "low", "close"]
 LABELS = [name(horizon) for horizon in HORIZONS for name in (target_return, target_direction)]
 STATE = ["is_filled", "is_valid", "segment_hours"]
 HOUR = pd.Timedelta(hours=1)
+JOINED = (TURNOVER, REFERENCE_1, REFERENCE_24, REFERENCE_SEEN)
 
 
 def assert_same(left: pd.DataFrame, right: pd.DataFrame, columns: list[str]) -> None:
@@ -173,7 +174,7 @@ def test_a_feature_that_claims_a_finite_memory_has_it(walk: Callable[..., pd.Dat
     panel = build_panel(walk("BTC", 400, seed=6))
     feature, cut = REGISTRY[name], 150
     rng = np.random.default_rng(6)
-    inputs = Inputs(panel, {name: rng.normal(size=panel.shape) for name in (TURNOVER, REFERENCE_1, REFERENCE_24)})
+    inputs = Inputs(panel, {name: rng.normal(size=panel.shape) for name in JOINED})
     whole, part = feature.formula(inputs), feature.formula(inputs.since(cut))
     np.testing.assert_array_equal(whole[:, cut + feature.first_row :], part[:, feature.first_row :])
 
