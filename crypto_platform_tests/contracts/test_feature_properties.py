@@ -198,14 +198,14 @@ def test_late_sentiment_enters_no_row_of_before_it_was_known(world: World, hours
     after = world.having(sentiment=pd.concat([others, pd.DataFrame(record).astype(others.dtypes)])).rows()
     changed = _changed(before, after)
     assert set(changed["feature"]) <= set(PARTS["sentiment"])
+    newer = others.loc[others["timestamp"] > spoken, "known_at"].min()  # from here on it is not the newest
+    last = min(spoken + SENTIMENT_STALE, newer - pd.Timedelta(microseconds=1))
     for name, shift in (("fng", 0), ("fng_chg_1d", 24), ("fng_chg_7d", 168)):
         told = changed.loc[changed["feature"] == name, "timestamp"] + HOUR
         spans = {0, shift}  # the change of a day or a week looks at two moments
-        allowed = [told.between(known + s * HOUR, spoken + SENTIMENT_STALE + s * HOUR) for s in spans]
+        allowed = [told.between(known + s * HOUR, last + s * HOUR) for s in spans]
         assert np.logical_or.reduce(allowed).all(), name
-    fresh = (after["timestamp"] + HOUR).between(known, spoken + SENTIMENT_STALE)
-    newer = others[others["timestamp"] > spoken]["known_at"].min()
-    fresh &= (after["timestamp"] + HOUR < newer) & (after["segment_hours"] == WARM_UP_ROWS)
+    fresh = (after["timestamp"] + HOUR).between(known, last) & (after["segment_hours"] == WARM_UP_ROWS)
     np.testing.assert_allclose(after.loc[fresh, "fng"], value / 100)
 
 
@@ -225,7 +225,10 @@ def test_a_late_snapshot_enters_no_row_of_before_it_was_known(
     changed = _changed(before, after)
     assert set(changed["feature"]) <= {"turnover_24h"}
     assert set(changed["symbol"]) <= {symbol}
+    of_symbol = world.snapshots[world.snapshots["symbol"] == symbol]
+    newer = of_symbol.loc[of_symbol["timestamp"] > taken, "known_at"].min()
     assert (changed["timestamp"] + HOUR).between(known, taken + SNAPSHOT_STALE).all()
+    assert (changed["timestamp"] + HOUR < newer).all() or pd.isna(newer)
 
 
 def _changed(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
