@@ -15,11 +15,15 @@ from crypto_platform.core.indicators import windows as w
 from crypto_platform.core.joins import REFERENCE
 from crypto_platform.core.laws import require_lawful
 from crypto_platform.core.panel import Panel
-from crypto_platform.tables.features import PARTS
+from crypto_platform.tables.features import HORIZONS, PARTS, target_direction, target_return
 
 HOUR = pd.Timedelta(hours=1)
 SYMBOLS = (REFERENCE, "ETH")
 PRICES = ["open", "high", "low", "close"]
+KEYS = ["symbol", "timestamp"]
+LABELS = [name(horizon) for horizon in HORIZONS for name in (target_return, target_direction)]
+STATE = ["is_filled", "is_valid", "segment_hours"]
+TOLERANCE = 1e-9
 THOROUGH = "thorough"
 
 _thorough = settings.get_current_profile_name() == THOROUGH
@@ -31,6 +35,15 @@ laws = settings(
     phases=tuple(Phase) if _thorough else (Phase.explicit, Phase.generate),  # shrinking a world takes minutes
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
 )
+
+
+def assert_same(left: pd.DataFrame, right: pd.DataFrame, columns: list[str]) -> None:
+    """Both hold the same hours, and the same numbers (missing included) in them."""
+    left, right = left.set_index(KEYS).sort_index(), right.set_index(KEYS).sort_index()
+    assert left.index.equals(right.index)
+    a, b = left[columns].to_numpy(float), right[columns].to_numpy(float)
+    wrong = (np.isnan(a) != np.isnan(b)) | (np.abs(np.nan_to_num(a) - np.nan_to_num(b)) > TOLERANCE)
+    assert not wrong.any(), {columns[j]: left.index[wrong[:, j]][0] for j in np.flatnonzero(wrong.any(axis=0))}
 
 
 def own_features(panel: Panel) -> Mapping[str, np.ndarray]:

@@ -268,7 +268,9 @@ def gains(case: Case, resample: Resample, lag: int, fold: int) -> list[Metric]:
         for label, own, beside in ((gain, mine[name], their), ("accuracy_gain", hits[name] * -1.0, called)):
             best = min(beside.values(), key=lambda values: float(values.mean()))
             metrics.append(_metric(name, label, fold, len(own), resample.means(best - own)))
-            p_value = max(p_value, *(positive_mean_p_value(resample.series(values - own), lag) for values in beside.values()))
+            p_value = max(
+                p_value, *(positive_mean_p_value(resample.series(values - own), lag) for values in beside.values())
+            )
         metrics.append(Metric(name, SKILL, fold, p_value, len(case.truth)))
     return metrics
 

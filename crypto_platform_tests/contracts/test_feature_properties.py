@@ -17,23 +17,22 @@ from crypto_platform.core.features import LOOKBACK_ROWS, WARM_UP_ROWS
 from crypto_platform.core.joins import SENTIMENT_STALE, SNAPSHOT_STALE
 from crypto_platform.core.panel import build_panel
 from crypto_platform.tables.features import HORIZONS, PARTS, target_direction, target_return
-from crypto_platform_tests.strategies import EVERYTHING, HOUR, PRICES, SYMBOLS, World, laws, worlds
+from crypto_platform_tests.strategies import (
+    EVERYTHING,
+    HOUR,
+    KEYS,
+    LABELS,
+    PRICES,
+    STATE,
+    SYMBOLS,
+    World,
+    assert_same,
+    laws,
+    worlds,
+)
 
-KEYS = ["symbol", "timestamp"]
-LABELS = [name(horizon) for horizon in HORIZONS for name in (target_return, target_direction)]
-STATE = ["is_filled", "is_valid", "segment_hours"]
 FEATURES = list(EVERYTHING.features)
-TOLERANCE = 1e-9
 ZONES = ("America/New_York", "Europe/Berlin", "Australia/Lord_Howe", "Asia/Kathmandu", "Pacific/Apia", "UTC")
-
-
-def assert_same(left: pd.DataFrame, right: pd.DataFrame, columns: list[str], tolerance: float = TOLERANCE) -> None:
-    """Both hold the same hours, and the same numbers (missing included) in them."""
-    left, right = left.set_index(KEYS).sort_index(), right.set_index(KEYS).sort_index()
-    assert left.index.equals(right.index)
-    a, b = left[columns].to_numpy(float), right[columns].to_numpy(float)
-    wrong = (np.isnan(a) != np.isnan(b)) | (np.abs(np.nan_to_num(a) - np.nan_to_num(b)) > tolerance)
-    assert not wrong.any(), {columns[j]: left.index[wrong[:, j]][0] for j in np.flatnonzero(wrong.any(axis=0))}
 
 
 def scrambled(world: World, moment: pd.Timestamp, seed: int) -> World:
