@@ -6,7 +6,7 @@ from typing import Final
 
 from crypto_platform.core import metrics, pooling, skill
 from crypto_platform.core.metrics import Metric
-from crypto_platform.core.signals import REGRESSOR
+from crypto_platform.core.signals import ENSEMBLE, REGRESSOR
 from validation import tables
 from validation.runs import Run
 
@@ -58,9 +58,9 @@ def document(runs: Sequence[Run]) -> str:
     for horizon, mine in scores.items():
         n = next(m.n for m in mine)
         hours = len({hour for run in runs if run.horizon == horizon for hour in run.truth.hours[run.result.rows]})
+        ups = metrics.pooled(mine, ENSEMBLE, "base_rate")
         parts += [
-            f"{horizon} h ahead: {n:,} forecasts of {hours:,} hours, of which "
-            f"{metrics.pooled(mine, 'ensemble', 'base_rate').value:.1%} went up.",
+            f"{horizon} h ahead: {n:,} forecasts of {hours:,} hours; the price went up after {ups.value:.1%} of them.",
             _table(mine, DIRECTIONS, lambda name, h=horizon: adjusted.get(("all", name, h)), of_returns=False),
             _table(mine, RETURNS, lambda name, h=horizon: adjusted.get(("all", name, h)), of_returns=True),
         ]

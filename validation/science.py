@@ -69,7 +69,7 @@ def year() -> str:
 
 
 def three_years() -> str:
-    """Five symbols, the last three years of the recorded history, one hour ahead: two hours of work for all horizons."""
+    """Five symbols, the last three years of the recorded history, one hour ahead: three horizons would take hours."""
     return _recorded("3years", THREE_YEARS, (1,))
 
 
