@@ -4,7 +4,10 @@ from collections.abc import Callable, Sequence
 from itertools import groupby
 from typing import Final
 
+import numpy as np
+
 from crypto_platform.core import metrics, pooling, skill
+from crypto_platform.core.bootstrap import Resample, block_length, interval
 from crypto_platform.core.metrics import Metric
 from crypto_platform.core.signals import ENSEMBLE, REGRESSOR
 from validation import tables
@@ -63,6 +66,7 @@ def document(runs: Sequence[Run]) -> str:
             f"{horizon} h ahead: {n:,} forecasts of {hours:,} hours; the price went up after {ups.value:.1%} of them.",
             _table(mine, DIRECTIONS, lambda name, h=horizon: adjusted.get(("all", name, h)), of_returns=False),
             _table(mine, RETURNS, lambda name, h=horizon: adjusted.get(("all", name, h)), of_returns=True),
+            _reversal([run for run in runs if run.horizon == horizon]),
         ]
     shown = [f"{model} {h} h" for (_, model, h), p in adjusted.items() if p <= skill.ALPHA]
     parts.append(
@@ -71,6 +75,35 @@ def document(runs: Sequence[Run]) -> str:
         "with all forecasts made in it, as coins move together."
     )
     return "\n\n".join(parts)
+
+
+def _reversal(runs: Sequence[Run]) -> str:
+    """What is left of the ensemble's hits beside a rule of one line, which was not chosen before the data were seen."""
+    horizon = runs[0].horizon
+    cases = [metrics.case_of(run.result, run.truth) for run in runs]
+    hours = np.concatenate([run.truth.hours[run.result.rows] for run in runs])
+    clock, clusters = np.unique(hours, return_inverse=True)
+    drawn = Resample.stationary(len(clock), block_length(horizon), tables.SEED)
+    hits = np.concatenate(
+        [
+            np.column_stack(
+                [
+                    case.calls[metrics.BASELINE_PERSISTENCE] != case.truth,
+                    (case.probabilities[ENSEMBLE] >= 0.5) == (case.truth == 1),
+                ]
+            )
+            for case in cases
+        ]
+    ).astype(float)
+    draws = Resample(drawn.weights, clusters).means(np.column_stack([hits[:, 0], hits[:, 1] - hits[:, 0]]))
+    right, more = (
+        tables.number(Metric("", "", 0, float(d[0]), len(hits), *(interval(d) or (None, None))), percent=True)
+        for d in draws.T
+    )
+    return (
+        f"The opposite of the last known direction, which needs no model, is right in {right}; the ensemble is right "
+        f"in {more} more."
+    )
 
 
 def _table(

@@ -101,9 +101,10 @@ class Resample:
 
     def _sums(self, values: Floats) -> Floats:
         """Sum of each row's values."""
+        assert self.clusters is not None
         columns = values.reshape(len(values), -1).T
-        summed = np.column_stack([np.bincount(self.clusters, column) for column in columns])
-        return summed[:, 0] if values.ndim == 1 else summed
+        summed = np.column_stack([np.bincount(self.clusters, column).astype(float) for column in columns])
+        return np.asarray(summed[:, 0] if values.ndim == 1 else summed)
 
 
 def _counts(rng: np.random.Generator, replications: int, n: int, block: int) -> NDArray[np.int64]:
