@@ -151,7 +151,8 @@ def call_scores(truth: Ints, calls: Ints, resample: Resample) -> dict[str, Float
     hit, actual, called = up.T
     correct_down = 1 - actual - called + hit
     with np.errstate(invalid="ignore", divide="ignore"):
-        balanced = (hit / actual + correct_down / (1 - actual)) / 2
+        both = np.where(actual * (1 - actual) > ROUNDING, 1.0, np.nan)
+        balanced = both * (hit / actual + correct_down / (1 - actual)) / 2
         varies = np.minimum(actual * (1 - actual), called * (1 - called)) > ROUNDING
         spread = np.sqrt(np.where(varies, actual * (1 - actual) * called * (1 - called), np.nan))
         correlation = (hit - actual * called) / spread
