@@ -14,6 +14,7 @@ from crypto_platform.storage.warehouse import Warehouse
 from crypto_platform_tests.postgres import NoPostgresError, fresh_database, running_postgres
 
 settings.register_profile("untimed", deadline=None)  # a busy machine is no failure
+settings.register_profile("thorough", deadline=None, max_examples=2_000)  # --hypothesis-profile=thorough
 settings.load_profile("untimed")
 
 TEST_DATA = "CRYPTO_PLATFORM_TEST_DATA"

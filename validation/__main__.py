@@ -20,6 +20,7 @@ PARTS: Final = {
     "planted": (science.planted, "a known signal at four strengths is found; some five minutes"),
     "noise": (science.noise, "random walks and shuffled labels give nothing; some ten minutes"),
     "year": (science.year, "five symbols, a year of recorded history, all horizons; half an hour"),
+    "3years": (science.three_years, "five symbols, three years of recorded history, one hour ahead; half an hour"),
 }
 
 

@@ -121,6 +121,7 @@ def laid_out(world: World) -> list[Segment]:
     found = segments(world.candles)
     reference = [segment for segment in found if segment.symbol == REFERENCE]
     returns = {f"btc_{k}": returns_by_hour(reference, k) for k in (1, 24)}
+    returns["btc_seen"] = {h: float(not f) for s in reference for h, f in zip(s.hours, s.filled, strict=True)}
     said = list(_records(world.sentiment, world.sentiment["fear_greed_value"] / 100))
     by_symbol = {
         symbol: list(_records(mine, np.log(mine["total_volume"] / mine["market_cap"])))

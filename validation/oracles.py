@@ -253,12 +253,17 @@ def _change(k: int) -> Function:
     return lambda s: s.joined["sentiment"] - _lagged(s.joined["sentiment"], k)
 
 
+def _beside(name: str) -> Function:
+    """Of the reference's hours that it has a candle of: of others nothing is known when they end."""
+    return lambda s: np.where(s.joined["btc_seen"] > 0, s.joined[name], np.nan)
+
+
 def _correlation(s: Segment) -> Floats:
     pairs = np.array([_returns(s), s.joined["btc_1"]])
     values = np.full(len(s), np.nan)
     for t in range(72, len(s)):
         window = pairs[:, t - 71 : t + 1]
-        if np.isfinite(window).all():
+        if np.isfinite(window).all() and s.joined["btc_seen"][t]:
             values[t] = np.corrcoef(window)[0, 1]
     return values
 
@@ -289,9 +294,9 @@ PLAIN: Final[dict[str, Oracle]] = {
         ("fng_chg_1d", "records in a loop, pandas.shift", _change(24)),
         ("fng_chg_7d", "records in a loop, pandas.shift", _change(168)),
         ("turnover_24h", "records in a loop", _joined("turnover")),
-        ("btc_ret_1", "hours in a loop", _joined("btc_1")),
-        ("btc_ret_24", "hours in a loop", _joined("btc_24")),
-        ("ret_24_minus_btc", "TA-Lib ROCP, hours in a loop", lambda s: _rate(s.close, 24) - s.joined["btc_24"]),
+        ("btc_ret_1", "hours in a loop", _beside("btc_1")),
+        ("btc_ret_24", "hours in a loop", _beside("btc_24")),
+        ("ret_24_minus_btc", "TA-Lib ROCP, hours in a loop", lambda s: _rate(s.close, 24) - _beside("btc_24")(s)),
         ("btc_corr_72", "numpy.corrcoef, each window", _correlation),
     )
 }

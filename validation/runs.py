@@ -1,5 +1,6 @@
 """One walk-forward validation, kept on disk: what has been computed is not computed again."""
 
+import hashlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ import numpy as np
 
 from crypto_platform.core import splits, validation
 from crypto_platform.core.estimators import ModelParameters, TrainingSet
+from crypto_platform.core.features import DEFAULT
 from crypto_platform.core.signals import CLASSIFIERS, ENSEMBLE
 from crypto_platform.core.validation import OutOfSample
 
@@ -44,12 +46,20 @@ class Run:
 def validated(
     folder: Path, name: str, symbol: str, horizon: int, make: Callable[[], TrainingSet], parameters: ModelParameters
 ) -> Run:
-    """The run of that name, from `folder` if it is there."""
-    path = folder / f"{name}-{symbol}-{horizon}h.npz"
+    """The run of that name, from `folder` if it is there.
+
+    Kept by the recipe that made it: other parameters, plans or features are computed again. Code of models is not part
+    of that: delete the folder after a change of it.
+    """
+    path = folder / f"{name}-{symbol}-{horizon}h-{_recipe(parameters)}.npz"
     if not path.exists():
         print(f"{name}: {symbol}, {horizon} h ahead …", flush=True)
         _save(path, *_walk(make(), horizon, parameters))
     return _load(path, symbol, horizon)
+
+
+def _recipe(parameters: ModelParameters) -> str:
+    return hashlib.sha256(repr((parameters, splits.PLANS, DEFAULT.hash)).encode()).hexdigest()[:8]
 
 
 def _walk(

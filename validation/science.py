@@ -4,19 +4,21 @@ Every walk-forward run is kept under HOME and computed once; what is asked for a
 """
 
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from crypto_platform.core.estimators import ModelParameters
 from crypto_platform.tables.features import HORIZONS
-from validation import tables, worlds
+from validation import pooled, tables, worlds
 from validation.runs import Run, validated
 
 RUNS: Final = Path(os.environ.get("CRYPTO_PLATFORM_HOME", ".crypto_platform")) / "validation"
 DATA: Final = "CRYPTO_PLATFORM_TEST_DATA"
 SYMBOLS: Final = ("BTC", "ETH", "ADA", "SOL", "DOT")
-YEAR: Final = 365
+YEAR: Final = 365  # days
+THREE_YEARS: Final = 3 * YEAR
 # Probability that the next direction is that of the hour before. Where it goes on, persistence is the best forecast
 # there is, and no model can beat that baseline; where it turns, persistence is wrong and a model has to find it.
 KEEPS: Final = (0.3, 0.4, 0.45, 0.52, 0.55, 0.6, 0.7)
@@ -63,21 +65,35 @@ def noise() -> str:
 
 def year() -> str:
     """Five symbols, the last year of the recorded history, every horizon."""
+    return _recorded("year", YEAR, HORIZONS)
+
+
+def three_years() -> str:
+    """Five symbols, the last three years of the recorded history, one hour ahead: three horizons would take hours."""
+    return _recorded("3years", THREE_YEARS, (1,))
+
+
+def _recorded(name: str, days: int, horizons: Sequence[int]) -> str:
+    candles = {symbol: worlds.recorded_candles(recorded_folder(), symbol) for symbol in SYMBOLS}
+    runs = recorded_runs(name, days, horizons)
+    return "\n\n".join([pooled.document(runs), tables.recorded(runs, candles)])
+
+
+def recorded_runs(name: str, days: int, horizons: Sequence[int]) -> list[Run]:
+    """The last `days` of the recorded history, each symbol and horizon."""
     folder = recorded_folder()
-    runs = [
+    return [
         validated(
             RUNS,
-            "year",
+            name,
             symbol,
             h,
-            lambda s=symbol, h=h: worlds.labeled(worlds.recorded_features(folder, s, YEAR), h),
+            lambda s=symbol, h=h: worlds.labeled(worlds.recorded_features(folder, s, days), h),
             PARAMETERS,
         )
-        for h in HORIZONS
+        for h in horizons
         for symbol in SYMBOLS
     ]
-    candles = {symbol: worlds.recorded_candles(folder, symbol) for symbol in SYMBOLS}
-    return tables.recorded(runs, candles)
 
 
 def recorded_folder() -> Path:

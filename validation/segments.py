@@ -35,7 +35,8 @@ class Segment:
         Of a carried hour: the close before it, and volume 0.
     filled : array of bool
     joined : dict of str to array
-        `sentiment`, `turnover`, `btc_1` and `btc_24` as known at the end of each hour; NaN where unknown.
+        `sentiment`, `turnover`, `btc_1` and `btc_24` at the end of each hour, NaN where unknown; `btc_seen`, 1 where
+        the reference has a candle of the hour, which it may lack and yet be carried once its next one has come.
     """
 
     symbol: str

@@ -211,7 +211,9 @@ def _backtests(runs: Sequence[Run], candles: Mapping[str, pd.DataFrame]) -> str:
     )
     return table(head, rows) + (
         f"\n\n{RULES.fee_bps:g} bps fee and {RULES.slippage_bps:g} bps slippage a side, spot. "
-        f"DSR: deflated for {n_tried} strategies. A Sharpe ratio of one year has a standard error of about 1."
+        f"DSR: deflated for {n_tried} strategies. A Sharpe ratio near 0 has a standard error of "
+        f"{performance.HOURS_A_YEAR**0.5 / len(np.unique(runs[0].truth.hours[runs[0].result.rows])) ** 0.5:.1f} over "
+        "these hours."
     )
 
 

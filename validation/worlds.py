@@ -54,18 +54,16 @@ def sentiment(folder: Path) -> pd.DataFrame:
     return pd.DataFrame({"timestamp": days, "known_at": days + PUBLICATION, "fear_greed_value": frame["value"]})
 
 
-@cache
-def planted_features(keeps: float, seed: int, days: int = PLANTED_DAYS) -> pd.DataFrame:
-    """Features of candles whose direction repeats the one before with probability `keeps`; 0.5 is a random walk."""
-    hours = days * 24 + science.WARM_UP_ROWS
+def planted_candles(keeps: float, seed: int, hours: int, symbol: str = "SIM") -> pd.DataFrame:
+    """Candles whose direction repeats the one before with probability `keeps`; 0.5 is a random walk."""
     rng = np.random.default_rng(seed)
     signs = np.cumprod(np.where(rng.random(hours) < keeps, 1, -1))
     close = 100 * np.exp(np.cumsum(signs * np.abs(rng.standard_t(5, hours)) * RETURN_SCALE))
     opened = np.r_[100.0, close[:-1]]
     reach = np.abs(rng.normal(0, 0.003, (2, hours)))
-    candles = pd.DataFrame(
+    return pd.DataFrame(
         {
-            "symbol": "SIM",
+            "symbol": symbol,
             "timestamp": pd.date_range("2026-01-05", periods=hours, freq="h", tz="UTC", unit="us"),
             "open": opened,
             "high": np.maximum(opened, close) * (1 + reach[0]),
@@ -74,6 +72,12 @@ def planted_features(keeps: float, seed: int, days: int = PLANTED_DAYS) -> pd.Da
             "volume_base": np.exp(rng.normal(3, 1, hours)),
         }
     )
+
+
+@cache
+def planted_features(keeps: float, seed: int, days: int = PLANTED_DAYS) -> pd.DataFrame:
+    """Features of `planted_candles`."""
+    candles = planted_candles(keeps, seed, days * 24 + science.WARM_UP_ROWS)
     nothing = pd.DataFrame({"timestamp": [], "known_at": [], "fear_greed_value": []}).astype(
         {"timestamp": candles["timestamp"].dtype, "known_at": candles["timestamp"].dtype, "fear_greed_value": float}
     )

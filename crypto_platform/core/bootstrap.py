@@ -1,5 +1,6 @@
 """How sure a mean of dependent hours is: stationary block bootstrap, and Newey-West errors."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -32,9 +33,13 @@ class Resample:
     ----------
     weights : array, shape (1 + replications, n)
         Every row sums to 1. The first is the series itself, each 1 / n; the others are replications.
+    clusters : array of int, shape (m,), optional
+        Where m values are not one a row of the series: the row each belongs to, every row at least once. What is drawn
+        then are rows with all of their values, so that however these depend on each other, it is kept.
     """
 
     weights: Floats
+    clusters: NDArray[np.int64] | None = None
 
     @classmethod
     def none(cls, n: int) -> "Resample":
@@ -70,7 +75,36 @@ class Resample:
 
     def means(self, values: Floats) -> Floats:
         """Mean of the values in each replication, shape (1 + replications,) or (1 + replications, k)."""
-        return np.asarray(self.weights @ values)
+        if self.clusters is None:
+            return np.asarray(self.weights @ values)
+        drawn = self.weights @ self._sums(values)
+        counts = self.weights @ np.bincount(self.clusters)
+        return np.asarray(drawn / (counts if values.ndim == 1 else counts[:, None]))
+
+    def shares(self) -> Iterator[Floats]:
+        """Weight of each value in some replications at a time, shape (some, m); rows sum to 1."""
+        step = max(1, _CELLS // (self.weights.shape[1] if self.clusters is None else len(self.clusters)))
+        for first in range(0, len(self.weights), step):
+            some = self.weights[first : first + step]
+            if self.clusters is not None:
+                some = some[:, self.clusters]
+                some = some / some.sum(axis=1, keepdims=True)
+            yield some
+
+    def series(self, values: Floats) -> Floats:
+        """One number a row of the series, with the values' mean, and its error where the rows are the sample."""
+        if self.clusters is None:
+            return values
+        counts, mean = np.bincount(self.clusters), values.mean()
+        # A ratio of sums, linearized: rows may hold different numbers of values.
+        return np.asarray(mean + (self._sums(values) - mean * counts) / counts.mean())
+
+    def _sums(self, values: Floats) -> Floats:
+        """Sum of each row's values."""
+        assert self.clusters is not None
+        columns = values.reshape(len(values), -1).T
+        summed = np.column_stack([np.bincount(self.clusters, column).astype(float) for column in columns])
+        return np.asarray(summed[:, 0] if values.ndim == 1 else summed)
 
 
 def _counts(rng: np.random.Generator, replications: int, n: int, block: int) -> NDArray[np.int64]:

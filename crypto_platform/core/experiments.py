@@ -25,6 +25,7 @@ MIN_PAIRED_HOURS: Final = 72
 INSUFFICIENT: Final = "insufficient data"
 NO_DIFFERENCE: Final = "no difference shown"
 A_BETTER, B_BETTER = "A better", "B better"
+RUNNING, ENDED, STOPPED = "running", "ended", "stopped"
 CORRECTNESS, BRIER = "correctness", "brier"
 METRICS: Final = (CORRECTNESS, BRIER)
 LONGEST: Final = timedelta(days=90)  # of an experiment of which nobody said how long
@@ -92,10 +93,10 @@ class Experiment:
         return min((at for at in (self.ends_at, self.stopped_at) if at), default=None)
 
     def status(self, as_of: datetime) -> str:
-        """One of `running`, `ended` and `stopped`."""
+        """One of `RUNNING`, also before it starts, `ENDED` and `STOPPED`."""
         if self.over_at is None or as_of < self.over_at:
-            return "running"
-        return "stopped" if self.over_at == self.stopped_at else "ended"
+            return RUNNING
+        return STOPPED if self.over_at == self.stopped_at else ENDED
 
 
 def published_arm(experiment: Experiment, symbol: str, candle: datetime) -> str:

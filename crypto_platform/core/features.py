@@ -24,7 +24,7 @@ from crypto_platform.tables.features import HORIZONS, PARTS, target_direction, t
 Floats = NDArray[np.float64]
 OwnFunction = Callable[[Panel], Mapping[str, Floats]]
 
-CODE_VERSION: Final = 1  # raised whenever a formula changes: part of every feature set's hash
+CODE_VERSION: Final = 2  # raised whenever a formula changes: part of every feature set's hash
 WARM_UP_ROWS: Final = 336  # rows of a segment before its first model row
 LOOKBACK_ROWS: Final = 720  # hours before a row that an incremental computation reads
 BLOCK_CELLS: Final = 1 << 16  # cells computed at a time: half a megabyte an array stays in the processor's cache

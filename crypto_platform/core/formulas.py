@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from crypto_platform.core.indicators import momentum, trend, volatility, volume
 from crypto_platform.core.indicators import windows as w
-from crypto_platform.core.joins import REFERENCE_1, REFERENCE_24, SENTIMENT, TURNOVER
+from crypto_platform.core.joins import REFERENCE_1, REFERENCE_24, REFERENCE_SEEN, SENTIMENT, TURNOVER
 from crypto_platform.core.panel import Panel
 
 Floats = NDArray[np.float64]
@@ -186,14 +186,20 @@ _FEATURES: Final = (
     Feature("fng_chg_1d", 24, lambda i: i.known(SENTIMENT) - w.lag(i.known(SENTIMENT), 24)),
     Feature("fng_chg_7d", 168, lambda i: i.known(SENTIMENT) - w.lag(i.known(SENTIMENT), 168)),
     Feature("turnover_24h", 0, lambda i: i.known(TURNOVER)),
-    Feature("btc_ret_1", 1, lambda i: i.known(REFERENCE_1)),
-    Feature("btc_ret_24", 24, lambda i: i.known(REFERENCE_24)),
+    Feature("btc_ret_1", 1, lambda i: i.known(REFERENCE_1) * i.known(REFERENCE_SEEN)),
+    Feature("btc_ret_24", 24, lambda i: i.known(REFERENCE_24) * i.known(REFERENCE_SEEN)),
     Feature(
         "ret_24_minus_btc",
         24,
-        lambda i: w.ln(w.divide(i.panel.close, w.lag(i.panel.close, 24))) - i.known(REFERENCE_24),
+        lambda i: (
+            w.ln(w.divide(i.panel.close, w.lag(i.panel.close, 24))) - i.known(REFERENCE_24) * i.known(REFERENCE_SEEN)
+        ),
     ),
-    Feature("btc_corr_72", 72, lambda i: momentum.correlation(i.ret_1, i.known(REFERENCE_1), 72)),
+    Feature(
+        "btc_corr_72",
+        72,
+        lambda i: momentum.correlation(i.ret_1, i.known(REFERENCE_1), 72) * i.known(REFERENCE_SEEN),
+    ),
 )
 
 

@@ -22,6 +22,7 @@ SENTIMENT: Final = "sentiment"
 TURNOVER: Final = "turnover"
 REFERENCE_1: Final = "reference_ret_1"
 REFERENCE_24: Final = "reference_ret_24"
+REFERENCE_SEEN: Final = "reference_seen"  # 1 where the reference has a candle of its own, NaN elsewhere
 SENTIMENT_STALE: Final = timedelta(hours=48)
 SNAPSHOT_STALE: Final = timedelta(hours=2)
 
@@ -99,10 +100,11 @@ def turnover_as_known(panel: Panel, snapshots: pd.DataFrame) -> Floats:
 
 
 def reference_returns(panel: Panel, reference: pd.DataFrame) -> dict[str, Floats]:
-    """Log returns of `REFERENCE` over 1 and 24 hours at the hours of the other symbols.
+    """Log returns of `REFERENCE` over 1 and 24 hours at the hours of the other symbols, and which of them it has.
 
-    NaN for the reference itself, at hours it has no candle of (filled ones aside), and where its own series began
-    less than 1 or 24 hours before.
+    Returns are NaN for the reference itself, at hours it has no candle of (filled ones aside), and where its own
+    series began less than 1 or 24 hours before. That an hour is filled is known only once a candle has come after it:
+    windows may hold such hours, but none may end at one, which `REFERENCE_SEEN` says.
     """
     theirs = build_panel(reference)
     if not theirs.shape[0]:
@@ -115,4 +117,5 @@ def reference_returns(panel: Panel, reference: pd.DataFrame) -> dict[str, Floats
         returns = w.ln(w.divide(theirs.close, w.lag(theirs.close, k)))[theirs.inside]
         return np.where(there, returns[position], np.nan)
 
-    return {REFERENCE_1: over(1), REFERENCE_24: over(24)}
+    seen = np.where(there & ~theirs.is_filled[theirs.inside][position], 1.0, np.nan)
+    return {REFERENCE_1: over(1), REFERENCE_24: over(24), REFERENCE_SEEN: seen}

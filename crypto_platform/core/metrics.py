@@ -67,21 +67,21 @@ def evaluate(result: OutOfSample, rows: TrainingSet, seed: int, pooled_as: int =
     list of Metric
         Intervals are of pooled scores only: a fold is too short for one.
     """
-    case = _case(result, rows)
+    case = case_of(result, rows)
     resample = Resample.stationary(len(result), block_length(rows.horizon), seed)
-    metrics = _scored(case, np.arange(len(result)), resample, pooled_as)
-    metrics += _skill(case, resample, hac_lag(rows.horizon), pooled_as)
+    metrics = scored(case, np.arange(len(result)), resample, pooled_as)
+    metrics += gains(case, resample, hac_lag(rows.horizon), pooled_as)
     if pooled_as == POOLED:
         for fold in np.unique(result.fold).tolist():
             chosen = np.flatnonzero(result.fold == fold)
-            metrics += _scored(case, chosen, Resample.none(len(chosen)), fold)
+            metrics += scored(case, chosen, Resample.none(len(chosen)), fold)
     n_folds = len(np.unique(result.fold))
     metrics.append(Metric(ENSEMBLE, "coverage", pooled_as, len(result) / (n_folds * result.span), len(result)))
     return metrics
 
 
 @dataclass(frozen=True, slots=True)
-class _Case:
+class Case:
     """Truth and forecasts on one set of rows, models and baselines alike, shape (n,) each."""
 
     truth: Ints
@@ -91,13 +91,14 @@ class _Case:
     returns: Mapping[str, Floats]
 
 
-def _case(result: OutOfSample, rows: TrainingSet) -> _Case:
+def case_of(result: OutOfSample, rows: TrainingSet) -> Case:
+    """Truth, models and baselines of a walk-forward or a holdout; see `evaluate`."""
     truth = rows.directions[result.rows]
     # Persistence at t may use the newest direction known at as_of(t): that of the label that has just resolved.
     known = np.searchsorted(rows.hours, rows.hours[result.rows] - rows.horizon, side="right") - 1
     if (known < 0).any():
         raise ValueError("out-of-sample rows have no resolved label before them")
-    return _Case(
+    return Case(
         truth=truth,
         realized=rows.returns[result.rows],
         probabilities={
@@ -114,7 +115,8 @@ def _case(result: OutOfSample, rows: TrainingSet) -> _Case:
     )
 
 
-def _scored(case: _Case, chosen: Ints, resample: Resample, fold: int) -> list[Metric]:
+def scored(case: Case, chosen: Ints, resample: Resample, fold: int) -> list[Metric]:
+    """Every model's and baseline's scores on the chosen rows, of which `resample` is."""
     truth = case.truth[chosen]
     found: list[tuple[str, Draws]] = []
     for name, given in case.probabilities.items():
@@ -149,7 +151,8 @@ def call_scores(truth: Ints, calls: Ints, resample: Resample) -> dict[str, Float
     hit, actual, called = up.T
     correct_down = 1 - actual - called + hit
     with np.errstate(invalid="ignore", divide="ignore"):
-        balanced = (hit / actual + correct_down / (1 - actual)) / 2
+        both = np.where(actual * (1 - actual) > ROUNDING, 1.0, np.nan)
+        balanced = both * (hit / actual + correct_down / (1 - actual)) / 2
         varies = np.minimum(actual * (1 - actual), called * (1 - called)) > ROUNDING
         spread = np.sqrt(np.where(varies, actual * (1 - actual) * called * (1 - called), np.nan))
         correlation = (hit - actual * called) / spread
@@ -204,13 +207,15 @@ def calibration_parts(truth: Ints, prob_up: Floats) -> tuple[float, float, float
 def area_under_curve(truth: Ints, prob_up: Floats, resample: Resample) -> Floats:
     """Probability that an up hour was given more than a down hour, ties one half; NaN with one direction only."""
     order = np.argsort(prob_up, kind="stable")
-    sorted_weights, ups = resample.weights[:, order], truth[order] == 1
-    first = np.flatnonzero(np.r_[True, np.diff(prob_up[order]) > 0])
-    up = np.add.reduceat(sorted_weights * ups, first, axis=1)
-    down = np.add.reduceat(sorted_weights * ~ups, first, axis=1)
-    below = np.cumsum(down, axis=1) - down / 2
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray((up * below).sum(axis=1) / (up.sum(axis=1) * down.sum(axis=1)))
+    ups, first = truth[order] == 1, np.flatnonzero(np.r_[True, np.diff(prob_up[order]) > 0])
+    areas = []
+    for weights in resample.shares():
+        up = np.add.reduceat(weights[:, order] * ups, first, axis=1)
+        down = np.add.reduceat(weights[:, order] * ~ups, first, axis=1)
+        below = np.cumsum(down, axis=1) - down / 2
+        with np.errstate(invalid="ignore", divide="ignore"):
+            areas.append((up * below).sum(axis=1) / (up.sum(axis=1) * down.sum(axis=1)))
+    return np.concatenate(areas)
 
 
 def return_scores(realized: Floats, forecast: Floats, resample: Resample) -> dict[str, Floats]:
@@ -241,7 +246,7 @@ def rank_correlation(realized: Floats, forecast: Floats, resample: Resample) -> 
         return np.asarray((ab - ma * mb) / np.sqrt((aa - ma**2) * (bb - mb**2)))
 
 
-def _skill(case: _Case, resample: Resample, lag: int, fold: int) -> list[Metric]:
+def gains(case: Case, resample: Resample, lag: int, fold: int) -> list[Metric]:
     """Paired gains over the best baseline, and the p-value of there being none.
 
     A model has to gain in both its loss and its accuracy, over every baseline: the largest p-value counts.
@@ -264,7 +269,9 @@ def _skill(case: _Case, resample: Resample, lag: int, fold: int) -> list[Metric]
         for label, own, beside in ((gain, mine[name], their), ("accuracy_gain", hits[name] * -1.0, called)):
             best = min(beside.values(), key=lambda values: float(values.mean()))
             metrics.append(_metric(name, label, fold, len(own), resample.means(best - own)))
-            p_value = max(p_value, *(positive_mean_p_value(values - own, lag) for values in beside.values()))
+            p_value = max(
+                p_value, *(positive_mean_p_value(resample.series(values - own), lag) for values in beside.values())
+            )
         metrics.append(Metric(name, SKILL, fold, p_value, len(case.truth)))
     return metrics
 

@@ -203,8 +203,9 @@ def _require_sound(candles: pd.DataFrame, hours: NDArray[np.int64], codes: NDArr
     _, once = np.unique(codes[first], return_index=True)
     returns = np.delete(first, once)
     unsorted[returns] = True
+    instants = candles["timestamp"].dt.tz_convert(None)  # UTC: hours of other zones may begin at a half
     rules = (
-        ((candles["timestamp"] != candles["timestamp"].dt.floor("h")).to_numpy(bool), "is not on the hour"),
+        ((instants != instants.dt.floor("h")).to_numpy(bool), "is not on the hour"),
         (unsorted, "is out of order or there twice: sort by symbol and time, drop duplicates"),
         (~(np.isfinite(prices) & (prices > 0)).all(axis=1), "has a price that is not finite and positive"),
         (~(np.isfinite(volume) & (volume >= 0)), "has a volume that is not finite and at least 0"),

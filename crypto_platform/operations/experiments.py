@@ -9,7 +9,7 @@ from typing import Any, Final
 import pandas as pd
 from sqlalchemy import func, select, update
 
-from crypto_platform.core.experiments import LONGEST, METRICS, Experiment, Variant
+from crypto_platform.core.experiments import LONGEST, METRICS, RUNNING, Experiment, Variant
 from crypto_platform.errors import ConfigurationError
 from crypto_platform.storage import warehouse
 from crypto_platform.storage.warehouse import Warehouse
@@ -127,7 +127,7 @@ def _series(store: Warehouse, experiment: Experiment, text: str) -> str | None:
 def stop(store: Warehouse, name: str, *, as_of: datetime) -> Experiment:
     """End an experiment before its time; hours after `as_of` do not count. One that is over stays as it is."""
     experiment = named(store, name)
-    if experiment.status(as_of) != "running":
+    if experiment.status(as_of) != RUNNING:
         return experiment
     with store.begin() as connection:
         connection.execute(

@@ -6,6 +6,8 @@ from typing import Final
 
 from sqlalchemy import func, select
 
+from crypto_platform.core.experiments import RUNNING, Variant
+from crypto_platform.operations.experiments import experiments
 from crypto_platform.storage.artifacts import ArtifactStore
 from crypto_platform.storage.warehouse import Warehouse
 from crypto_platform.tables import ab_test_results, model_aliases, model_versions, predictions
@@ -28,14 +30,14 @@ def prunable(store: Warehouse, *, as_of: datetime, retention: timedelta, margin:
     -------
     list of str
         None that an alias points to or pointed to before its last change, none trained within `margin`, none that a
-        forecast or a result within `retention` is of.
+        forecast or a result within `retention` is of, none that an experiment which is not over pins.
     """
     versions = store.read(
         select(model_versions.c.version)
         .where(model_versions.c.trained_at < as_of - margin)
         .order_by(model_versions.c.trained_at, model_versions.c.version)
     )["version"]
-    kept = set(_held(store)) | set(_referred(store, as_of - retention))
+    kept = {*_held(store), *_referred(store, as_of - retention), *_pinned(store, as_of)}
     return [version for version in versions if version not in kept]
 
 
@@ -51,6 +53,15 @@ def _held(store: Warehouse) -> Iterable[str]:
         distinct = changes["version_to"].dropna().drop_duplicates(keep="last")
         yield from distinct.tail(2)
         yield from changes["version_from"].tail(1).dropna()
+
+
+def _pinned(store: Warehouse, as_of: datetime) -> Iterable[str]:
+    """Bundles of experiments that run or are yet to start: they may be without a result for as long as they like."""
+    for experiment in experiments(store):
+        if experiment.status(as_of) == RUNNING:
+            for arm in (experiment.variant_a, experiment.variant_b):
+                if version := Variant.parse(arm).version:
+                    yield version
 
 
 def _referred(store: Warehouse, since: datetime) -> Iterable[str]:

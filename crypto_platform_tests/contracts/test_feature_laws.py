@@ -1,4 +1,4 @@
-"""Laws that every feature and label keeps, those of a user included: names come from the registry."""
+"""Laws of features on histories made for them; `test_feature_properties.py` has those that hold in any world."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -17,25 +17,12 @@ from crypto_platform.core.features import (
     feature_set,
 )
 from crypto_platform.core.formulas import REGISTRY, Inputs
-from crypto_platform.core.joins import REFERENCE, REFERENCE_1, REFERENCE_24, SENTIMENT, TURNOVER
+from crypto_platform.core.joins import REFERENCE, REFERENCE_1, REFERENCE_24, REFERENCE_SEEN, SENTIMENT, TURNOVER
 from crypto_platform.core.panel import build_panel
 from crypto_platform.tables.features import FEATURE_COLUMNS, HORIZONS, PARTS, target_direction, target_return
+from crypto_platform_tests.strategies import HOUR, KEYS, LABELS, PRICES, STATE, assert_same
 
-TOLERANCE = 1e-9
-KEYS = ["symbol", "timestamp"]
-PRICES = ["open", "high", "low", "close"]
-LABELS = [name(horizon) for horizon in HORIZONS for name in (target_return, target_direction)]
-STATE = ["is_filled", "is_valid", "segment_hours"]
-HOUR = pd.Timedelta(hours=1)
-
-
-def assert_same(left: pd.DataFrame, right: pd.DataFrame, columns: list[str]) -> None:
-    """Both hold the same hours, and the same numbers (missing included) in them."""
-    left, right = left.set_index(KEYS).sort_index(), right.set_index(KEYS).sort_index()
-    assert left.index.equals(right.index)
-    a, b = left[columns].to_numpy(float), right[columns].to_numpy(float)
-    wrong = (np.isnan(a) != np.isnan(b)) | (np.abs(np.nan_to_num(a) - np.nan_to_num(b)) > TOLERANCE)
-    assert not wrong.any(), {columns[j]: left.index[wrong[:, j]][0] for j in np.flatnonzero(wrong.any(axis=0))}
+JOINED = (TURNOVER, REFERENCE_1, REFERENCE_24, REFERENCE_SEEN)
 
 
 def scrambled(candles: pd.DataFrame, after: pd.Timestamp, seed: int) -> pd.DataFrame:
@@ -71,10 +58,6 @@ def assert_truncation_law(candles: pd.DataFrame, sentiment: pd.DataFrame, n_hour
                 resolved = seen[seen["timestamp"] + horizon * HOUR <= moment]
                 columns = [target_return(horizon), target_direction(horizon)]
                 assert_same(whole.merge(resolved[KEYS]), resolved, columns)
-
-
-def test_nothing_later_changes_a_row(dirty_candles: pd.DataFrame, daily_sentiment: pd.DataFrame) -> None:
-    assert_truncation_law(dirty_candles, daily_sentiment, n_hours=50, seed=1)
 
 
 @pytest.mark.parametrize(
@@ -144,36 +127,12 @@ def test_rows_do_not_depend_on_which_are_asked_for(dirty_candles: pd.DataFrame, 
     pd.testing.assert_frame_equal(some, expected, check_exact=True)
 
 
-@pytest.mark.parametrize("column", ["price", "volume"])
-def test_features_have_no_unit(dirty_candles: pd.DataFrame, daily_sentiment: pd.DataFrame, column: str) -> None:
-    """Not a power of two: the digits change, the features must not."""
-    columns = PRICES if column == "price" else ["volume_base"]
-    factor = 3.7e-6 if column == "price" else 8.9e7
-    scaled = dirty_candles.assign(**{name: dirty_candles[name] * factor for name in columns})
-    assert_same(compute(dirty_candles, daily_sentiment), compute(scaled, daily_sentiment), [*DEFAULT.features, *STATE])
-
-
-def test_a_segment_knows_nothing_of_its_neighbors(dirty_candles: pd.DataFrame, daily_sentiment: pd.DataFrame) -> None:
-    whole = compute(dirty_candles, daily_sentiment)
-    panel = build_panel(dirty_candles)
-    assert len(panel.lengths) == 3
-    for symbol, start, length in zip(panel.symbols, panel.starts, panel.lengths, strict=True):
-        first = pd.Timestamp(int(start), unit="h", tz="UTC")
-
-        def own(
-            frame: pd.DataFrame, symbol: str = symbol, first: pd.Timestamp = first, length: int = length
-        ) -> pd.DataFrame:
-            return frame[(frame["symbol"] == symbol) & frame["timestamp"].between(first, first + (length - 1) * HOUR)]
-
-        assert_same(own(whole), compute(own(dirty_candles), daily_sentiment), [*DEFAULT.features, *STATE, *LABELS])
-
-
 @pytest.mark.parametrize("name", [n for n, f in REGISTRY.items() if not f.recursive and n not in PARTS["sentiment"]])
 def test_a_feature_that_claims_a_finite_memory_has_it(walk: Callable[..., pd.DataFrame], name: str) -> None:
     panel = build_panel(walk("BTC", 400, seed=6))
     feature, cut = REGISTRY[name], 150
     rng = np.random.default_rng(6)
-    inputs = Inputs(panel, {name: rng.normal(size=panel.shape) for name in (TURNOVER, REFERENCE_1, REFERENCE_24)})
+    inputs = Inputs(panel, {name: rng.normal(size=panel.shape) for name in JOINED})
     whole, part = feature.formula(inputs), feature.formula(inputs.since(cut))
     np.testing.assert_array_equal(whole[:, cut + feature.first_row :], part[:, feature.first_row :])
 
@@ -251,43 +210,10 @@ def _all_parts(candles: pd.DataFrame, sentiment: pd.DataFrame, snapshots: pd.Dat
     return compute(candles, sentiment, ALL_PARTS, snapshots=snapshots, reference=reference, **more)
 
 
-def test_the_optional_parts_know_nothing_later_either(
+def test_the_group_of_the_reference_is_missing_where_the_reference_is(
     dirty_candles: pd.DataFrame, daily_sentiment: pd.DataFrame, snapshots: pd.DataFrame
 ) -> None:
     whole = _all_parts(dirty_candles, daily_sentiment, snapshots)
-    optional = [*PARTS["snapshots"], *PARTS["btc"]]
-    assert (whole[whole["symbol"] == "ETH"][optional].notna().sum() > 300).all()
-    hours = whole.loc[whole["segment_hours"] == WARM_UP_ROWS, "timestamp"].drop_duplicates()
-    for moment in pd.DatetimeIndex(np.random.default_rng(9).choice(hours, 12, replace=False)):
-        past = dirty_candles[dirty_candles["timestamp"] <= moment]
-        newest = past.groupby("symbol")["timestamp"].max()
-        known = snapshots[snapshots["known_at"] <= moment + HOUR]
-        for trial in (past, scrambled(dirty_candles, moment, 9)):
-            seen = _all_parts(trial, daily_sentiment, known)
-            seen = seen[seen["timestamp"] <= seen["symbol"].map(newest)]
-            assert_same(whole.merge(seen[KEYS]), seen, [*optional, "is_valid"])
-
-
-def test_the_optional_parts_restart_from_the_lookback(
-    dirty_candles: pd.DataFrame, daily_sentiment: pd.DataFrame, snapshots: pd.DataFrame
-) -> None:
-    whole = _all_parts(dirty_candles, daily_sentiment, snapshots)
-    start = dirty_candles["timestamp"].min() + 600 * HOUR
-    emit_from = start + LOOKBACK_ROWS * HOUR
-    recent = dirty_candles[dirty_candles["timestamp"] >= start]
-    rows = _all_parts(
-        recent, daily_sentiment, snapshots, emit_from=dict.fromkeys(("BTC", "ETH"), emit_from.to_pydatetime())
-    )
-    btc = (whole["timestamp"] >= emit_from) & (whole["symbol"] == "BTC")
-    assert_same(whole[btc], rows[rows["symbol"] == "BTC"], [*ALL_PARTS.features, "is_valid"])
-
-
-def test_the_group_of_the_reference_has_no_unit_and_is_missing_where_the_reference_is(
-    dirty_candles: pd.DataFrame, daily_sentiment: pd.DataFrame, snapshots: pd.DataFrame
-) -> None:
-    whole = _all_parts(dirty_candles, daily_sentiment, snapshots)
-    scaled = dirty_candles.assign(**{name: dirty_candles[name] * 3.7e-6 for name in PRICES})
-    assert_same(whole, _all_parts(scaled, daily_sentiment, snapshots), [*ALL_PARTS.features, "is_valid"])
     group = list(PARTS["btc"])
     assert whole.loc[whole["symbol"] == REFERENCE, group].isna().all(axis=None)
     assert whole.loc[whole["symbol"] == REFERENCE, "is_valid"].any()

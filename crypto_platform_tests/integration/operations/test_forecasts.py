@@ -5,11 +5,14 @@ import shutil
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from sqlalchemy import select, update
 
 from crypto_platform.core.experiments import Experiment
@@ -42,6 +45,7 @@ from crypto_platform.tables import (
     predictions,
     retrain_decisions,
 )
+from crypto_platform_tests.strategies import laws
 
 Moment = Callable[[float], datetime]
 KEY = ["symbol", "horizon", "prediction_timestamp", "version"]
@@ -102,7 +106,7 @@ def test_a_bundle_says_how_it_was_validated_and_calibrated(served: Any) -> None:
         assert set(manifest["calibrators"]) <= set(CLASSIFIERS)
         assert row.details["p0"] == manifest["p0"]
         importance = json.loads(bundle.read("feature_importance.json"))
-        assert set(importance["models"]) == {*CLASSIFIERS, "ensemble"}
+        assert set(importance["models"]) == {*CLASSIFIERS, "ensemble", "ridge_regression"}
         for ranked in importance["models"].values():
             assert sorted(ranked) == sorted(manifest["features"])
             assert list(ranked.values()) == sorted(ranked.values(), reverse=True)
@@ -177,6 +181,34 @@ def test_a_forecast_is_written_once_and_stays(served: Any, moment: Moment) -> No
     again = served.predict(moment(NOW), rules=SignalRules(buy=0.501, sell=0.499, fee_bps=0, slippage_bps=0))
     assert again.rows == 0
     pd.testing.assert_frame_equal(forecasts(served.store), before)
+
+
+@laws
+@given(
+    hours=st.lists(st.integers(TRAINED + 1, NOW), min_size=1, max_size=5),
+    whole=st.booleans(),
+    buys=st.lists(st.floats(0.5, 0.6), min_size=5, max_size=5),
+)
+def test_however_often_and_in_whichever_order_a_forecast_is_unique_and_stays(
+    make_deployment: Any, trained_home: Path, moment: Moment, hours: list[int], whole: bool, buys: list[float]
+) -> None:
+    """One a symbol, horizon, candle and version, whatever rules come later, in order or not, again or for a stretch."""
+    with TemporaryDirectory() as folder:
+        home = Path(folder) / "home"
+        shutil.copytree(trained_home, home)
+        store = Warehouse.open(f"sqlite:///{home / 'store.db'}")
+        served = make_deployment(store, home / "artifacts")
+        before = forecasts(store)
+        for hour, buy in zip(hours, buys, strict=False):
+            since = {"since": moment(hour - 3)} if whole else {}
+            served.predict(moment(hour), rules=SignalRules(buy=buy, sell=1 - buy, fee_bps=0, slippage_bps=0), **since)
+            now = forecasts(store)
+            assert not now.duplicated(["symbol", "horizon", "candle_timestamp", "version"]).any()
+            kept = now.merge(before[KEY])[now.columns] if len(before) else now.iloc[:0]
+            pd.testing.assert_frame_equal(kept, before.astype(kept.dtypes), check_exact=True)
+            before = now
+        assert len(before) >= 4
+        store.close()
 
 
 def test_numbers_of_a_forecast_agree_with_one_another(served: Any, moment: Moment) -> None:

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from typer.testing import CliRunner
 from crypto_platform.cli.app import app
 from crypto_platform.core.cards import render
 from crypto_platform.errors import ArtifactError, ConfigurationError
-from crypto_platform.operations import cards, prune, registry, verify
+from crypto_platform.operations import cards, experiments, prune, registry, verify
 from crypto_platform.storage import warehouse
 from crypto_platform.storage.warehouse import Warehouse
 from crypto_platform.tables import model_aliases, model_versions, predictions
@@ -173,6 +174,22 @@ def test_only_what_nothing_refers_to_is_pruned(served: Any, moment: Moment) -> N
     promote(served, first, now)
     assert prunable(served, now + LATER) == {second}
     assert holds(served, now + LATER) == (first, fourth)
+
+
+def test_an_experiment_keeps_its_bundle_until_it_is_over(served: Any, moment: Moment) -> None:
+    """It has no result yet, and its newest forecast may be older than any retention."""
+    first = past(served)[0]
+    now = moment(NOW) + LATER
+    pinned = replace(experiments.default_experiment(1, now + 30 * HOUR), ends_at=now + 60 * HOUR)
+    experiments.create(served.store, replace(pinned, test_name="pinned", variant_b=f"{first}/ensemble"))
+    for at in (now, now + 30 * HOUR, now + 59 * HOUR):
+        assert prunable(served, at) == set(), "before it starts and while it runs"
+    assert prunable(served, now + 60 * HOUR) == {first}, "it has ended"
+    recipes = replace(pinned, test_name="open", variant_a=f"{first}/random_forest", ends_at=None)
+    experiments.create(served.store, recipes)
+    assert prunable(served, now + 100 * LATER) == set(), "it has no end"
+    experiments.stop(served.store, "open", as_of=now + 70 * HOUR)
+    assert prunable(served, now + 71 * HOUR) == {first}, "somebody stopped it"
 
 
 def test_pruning_leaves_rows_and_manifest_and_a_store_that_verifies(served: Any, moment: Moment) -> None:

@@ -37,6 +37,7 @@ def test_scores_of_probabilities_are_those_of_scikit_learn(rows: Rows) -> None:
 
 @given(st.lists(st.tuples(st.integers(0, 1), st.integers(0, 1)), min_size=2))
 @example([(0, 1)] * 5 + [(1, 1)])  # six sixths add up to a little less than one
+@example([(1, 0)] * 6)
 def test_scores_of_calls_are_those_of_scikit_learn(rows: list[tuple[int, int]]) -> None:
     truth, calls = np.array(rows).T
     found = metrics.call_scores(truth, calls, Resample.none(len(truth)))

@@ -5,7 +5,7 @@ import pytest
 
 from crypto_platform.core import validation
 from crypto_platform.core.estimators import VOLATILITY_FEATURE, ModelParameters, TrainingSet
-from crypto_platform.core.signals import CLASSIFIERS, ENSEMBLE
+from crypto_platform.core.signals import CLASSIFIERS, ENSEMBLE, REGRESSOR
 from crypto_platform.core.splits import Plan, holdout_fold, newest_window, walk_forward_folds
 from crypto_platform.errors import NotTrainableError
 
@@ -76,7 +76,7 @@ def test_importance_is_where_the_signal_is_and_repeatable() -> None:
     folds = walk_forward_folds(known.hours, 1, PLAN)
     validated = validation.walk_forward(known, folds, QUICK, PLAN.test, importance_rows=100)
     assert 90 <= validated.importance_rows <= 100
-    assert set(validated.importance) == {*CLASSIFIERS, ENSEMBLE}
+    assert set(validated.importance) == {*CLASSIFIERS, ENSEMBLE, REGRESSOR}
     for values in validated.importance.values():
         signal, noise, constant = values
         assert signal > 0.05
@@ -104,6 +104,15 @@ def test_importance_is_that_of_scikit_learn() -> None:
             fitted.models[name], test.inputs, test.directions, scoring="neg_log_loss", n_repeats=5, random_state=1
         )
         np.testing.assert_allclose(ours[name], theirs.importances_mean, rtol=0.2, atol=0.01)
+
+    def halved(model: object, inputs: np.ndarray, returns: np.ndarray) -> float:
+        forecast = model.predict(inputs) * estimators.risk_of(inputs, NAMES, 1)  # type: ignore[attr-defined]
+        return float(1 - ((forecast - returns) ** 2).sum() / (returns**2).sum()) / 2
+
+    theirs = permutation_importance(
+        fitted.models[REGRESSOR], test.inputs, test.returns, scoring=halved, n_repeats=5, random_state=1
+    )
+    np.testing.assert_allclose(ours[REGRESSOR], theirs.importances_mean, rtol=0.2, atol=0.01)
 
 
 def test_the_newest_window_is_as_long_as_a_folds() -> None:

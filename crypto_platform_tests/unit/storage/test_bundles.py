@@ -8,6 +8,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from crypto_platform.core.signals import MODELS
 from crypto_platform.errors import ArtifactError
 from crypto_platform.storage import artifacts, bundles, npz
 from crypto_platform.storage.artifacts import MANIFEST, ArtifactStore, Bundle
+from crypto_platform_tests.strategies import laws
 
 NAMES = ("a", "b", VOLATILITY_FEATURE)
 FOREST = "models/random_forest.skops"
@@ -71,6 +73,51 @@ def test_loaded_models_forecast_to_the_last_bit(fitted: Fitted, files: dict[str,
     ours, theirs = (estimators.predict(models, inputs, NAMES, 1) for models in (fitted.models, loaded))
     for name in MODELS:
         np.testing.assert_array_equal(ours[name], theirs[name])
+
+
+@laws
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    n=st.integers(40, 400),
+    columns=st.integers(1, 6),
+    parameters=st.builds(
+        ModelParameters,
+        forest_trees=st.integers(1, 5),
+        forest_depth=st.integers(1, 6),
+        boosting_iterations=st.integers(1, 6),
+        boosting_leaf=st.integers(5, 40),
+        ridge_alpha=st.floats(1e-3, 1e4),
+        logistic_c=st.floats(1e-3, 10),
+    ),
+    calibrated=st.booleans(),
+    scale=st.sampled_from([1e-9, 1.0, 1e6]),
+)
+def test_what_is_published_forecasts_as_what_was_fitted(
+    publish: Publish, seed: int, n: int, columns: int, parameters: ModelParameters, calibrated: bool, scale: float
+) -> None:
+    """Of any models of any features: by the skops files to the last bit, by the serving form but for rounding."""
+    rng = np.random.default_rng(seed)
+    names = (*(f"x{i}" for i in range(columns)), VOLATILITY_FEATURE)
+    inputs = np.column_stack([scale * rng.standard_t(3, (n, columns)), rng.uniform(0, 0.02, n)])
+    returns = 0.01 * rng.normal(size=n)
+    returns[:2] = 0.01, -0.01
+    rows = TrainingSet(np.arange(n), inputs, returns, (returns > 0).astype(np.int64), names, 3)
+    fitted = estimators.fit(rows, replace(parameters, seed=seed))
+    if calibrated:
+        fitted = replace(fitted, calibrators={"random_forest": np.array([0.1, 0.9])})
+    said = {
+        "features": list(names),
+        "horizon": 3,
+        "calibrators": {n: c.tolist() for n, c in fitted.calibrators.items()},
+    }
+    bundle = publish(bundles.to_files(fitted, inputs), said)
+    asked = np.concatenate([inputs, scale * rng.normal(size=(20, columns + 1)) ** 2])
+    wanted = estimators.predict(fitted.models, asked, names, 3, fitted.calibrators)
+    kept = estimators.predict(bundles.load_models(bundle), asked, names, 3, fitted.calibrators)
+    served = serving.predict(bundles.load_serving(bundle), asked)
+    for name in MODELS:
+        np.testing.assert_array_equal(kept[name], wanted[name])
+        np.testing.assert_allclose(served[name], wanted[name], rtol=1e-9, atol=serving.TOLERANCE)
 
 
 def test_equal_models_are_equal_bytes_and_others_are_not(files: dict[str, bytes]) -> None:
