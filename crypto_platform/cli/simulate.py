@@ -13,7 +13,7 @@ import typer
 
 from crypto_platform import settings as configuration
 from crypto_platform.cli.market import DataFolder, Seed, url_settings
-from crypto_platform.cli.shared import Json, banner, chosen, console, ensure_home, moment
+from crypto_platform.cli.shared import Json, banner, chosen, console, ensure_home, moment, show
 from crypto_platform.errors import ConfigurationError
 from crypto_platform.settings import Settings
 
@@ -72,6 +72,9 @@ def simulate(
     every_tick: bool = typer.Option(
         False, "--every-tick", help="Every tick of the timetable, snapshots included: the same decisions, slowly."
     ),
+    arms: bool = typer.Option(
+        True, "--arms/--no-arms", help="Compare with other schedules of refitting afterwards, and write the report."
+    ),
     home: Path = typer.Option(None, "--home", help="Folder of the simulation's own store; one under HOME without it."),
     workers: int = typer.Option(None, "--workers", min=1, help="Processes that train at a time."),
     as_json: bool = Json,
@@ -93,18 +96,39 @@ def simulate(
     settings = _settings(names or [], policy, horizon, train_days, workers, home=folder)
     ensure_home(settings)
     with _served(market, settings, first, last) as (deployment, history):
-        from crypto_platform.operations.machine import run
+        from crypto_platform.operations.machine import evidence, report, run
 
         journey = run.Journey(first, last, every_tick, identity)
         if not as_json:
-            console.print(
-                f"[bold]crypto-platform simulate[/] {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC on {history.title}"
-            )
+            span = f"{first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC"
+            console.print(f"[bold]crypto-platform simulate[/] {span} on {history.title}")
             if line := banner(history.provenance):
                 console.print(line)
             console.print(f"store: {folder}")
-        with _progress(quiet=as_json) as progress:
+        with _progress("hours", quiet=as_json) as progress:
             run.operate(deployment, journey, progress)
+        if not arms:
+            return
+        with _progress("fits", quiet=as_json) as progress:
+            found = evidence.gather(
+                deployment, folder, lambda done, total: progress(done, total, None, "other schedules")
+            )
+        paths = report.write(found, settings.reports_folder)
+        if as_json:
+            console.print_json(json.dumps(report.record(found)))
+            return
+        _summarize(found)
+        console.print(f"\nReport: {paths['html']} ({paths['md'].name} beside it says the same)")
+
+
+def _summarize(found: Any) -> None:
+    """The tables, the newest retrains only."""
+    from crypto_platform.operations.machine import report
+
+    for table in report.tables(found)[:-1]:
+        console.print()
+        rows = table.rows[-report.NEWEST :]
+        show(table.title if len(rows) == len(table.rows) else f"{table.title} (the newest)", table.columns, rows)
 
 
 def _hour(text: str, option: str) -> datetime:
@@ -226,15 +250,15 @@ def _require_history(history: Any, settings: Settings, start: datetime, until: d
 
 
 @contextmanager
-def _progress(*, quiet: bool) -> Iterator[Callable[[int, int, datetime, str], None]]:
-    """A bar of simulated hours on a terminal, nothing elsewhere."""
+def _progress(unit: str, *, quiet: bool) -> Iterator[Callable[[int, int, datetime | None, str], None]]:
+    """A bar on a terminal, nothing elsewhere."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     with Progress(
         TextColumn("{task.description:<36}"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("hours"),
+        TextColumn(unit),
         TimeRemainingColumn(),
         console=console,
         transient=True,
@@ -242,7 +266,8 @@ def _progress(*, quiet: bool) -> Iterator[Callable[[int, int, datetime, str], No
     ) as bars:
         task = bars.add_task("", total=None)
 
-        def advance(done: int, total: int, at: datetime, what: str) -> None:
-            bars.update(task, completed=done, total=total, description=f"{at:%Y-%m-%d %H:%M}  {what}")
+        def advance(done: int, total: int, at: datetime | None, what: str) -> None:
+            said = f"{at:%Y-%m-%d %H:%M}  {what}" if at else what
+            bars.update(task, completed=done, total=total, description=said)
 
         yield advance

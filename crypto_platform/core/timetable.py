@@ -1,4 +1,4 @@
-"""When each job runs, UTC: the schedules are made of it, and so is the time machine's clock. Nothing asks the time here."""
+"""When each job runs, UTC: what the schedules are made of, and the time machine's clock. Nothing asks the time here."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

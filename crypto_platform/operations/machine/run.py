@@ -158,8 +158,8 @@ def claim(store: Warehouse, journey: Journey) -> Mark:
     if differing := sorted(key for key in {*before, *journey.identity} if before.get(key) != journey.identity.get(key)):
         key = differing[0]
         raise ConfigurationError(
-            f"this store was operated with {key} = {before.get(key)!r}, not {journey.identity.get(key)!r}: a simulation "
-            "keeps its settings; give another --home, or none"
+            f"this store was operated with {key} = {before.get(key)!r}, not {journey.identity.get(key)!r}: a "
+            "simulation keeps its settings; give another --home, or none"
         )
     return held
 
