@@ -100,16 +100,11 @@ def _in_order(waiting: Mapping[str, Tick]) -> list[Tick]:
     return sorted(waiting.values(), key=lambda tick: tick.at)
 
 
-def operate(deployment: Deployment, journey: Journey, progress: Progress = lambda *_: None) -> bool:
+def operate(deployment: Deployment, journey: Journey, progress: Progress = lambda *_: None) -> None:
     """Operate the deployment up to the journey's end, from where its store has been operated to.
 
     Every tick is done before it is noted, and doing one again changes nothing: a killed run goes on and ends as one
     that was not.
-
-    Returns
-    -------
-    bool
-        Whether there was anything to do.
 
     Raises
     ------
@@ -133,8 +128,9 @@ def operate(deployment: Deployment, journey: Journey, progress: Progress = lambd
         if tick.job == HOURLY:  # a tick looks at the hour before its newest, too: its candle may have come late
             details = {**details, NEXT: newest_closed(tick.at, deployment.settings.settle).isoformat()}
         mark = _note(deployment.store, replace(mark, watermark=tick.at, details=details))
+    if mark.watermark < journey.until:
+        _note(deployment.store, replace(mark, watermark=journey.until))
     progress(total, total, journey.until, "done")
-    return bool(ticks)
 
 
 def claim(store: Warehouse, journey: Journey) -> Mark:
