@@ -212,9 +212,7 @@ def test_the_store_is_sound(tmp_path: Path) -> None:
     with world(tmp_path / "sound") as small:
         small.operate(START + timedelta(hours=30))
         d = small.deployment
-        verdict = verify(
-            d.store, d.artifacts, as_of=START + timedelta(hours=30), is_vendor=is_candle_vendor, deep=True
-        )
+        verdict = verify(d.store, d.artifacts, as_of=START + timedelta(hours=30), is_vendor=is_candle_vendor, deep=True)
         assert verdict.findings == ()
 
 

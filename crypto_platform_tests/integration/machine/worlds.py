@@ -37,7 +37,7 @@ ARRIVAL = {"known_at", "known_at_estimated", "seen_at"}
 COLLECTED = {"market_data", "watermarks", "vendor_states", "ohlcv_gaps"}  # further: rows of the collection alone
 
 
-def market(seed: int = 3) -> SimulatedMarket:
+def market(seed: int = 1) -> SimulatedMarket:
     return SimulatedMarket(Scenario(seed, START - timedelta(days=63), SYMBOLS))
 
 
@@ -48,7 +48,9 @@ class World:
     deployment: Deployment
     platform: Platform
 
-    def operate(self, until: datetime, *, every_tick: bool = False, progress: Callable[..., None] | None = None) -> None:
+    def operate(
+        self, until: datetime, *, every_tick: bool = False, progress: Callable[..., None] | None = None
+    ) -> None:
         journey = Journey(START, until, every_tick, {"market": "small"})
         operate(self.deployment, journey, progress or (lambda *_: None))
 
@@ -89,7 +91,9 @@ def world(
             platform.close()
 
 
-def assert_same(ours: Tables, theirs: Tables, *, without: set[str] = frozenset(), ignored: set[str] = frozenset()) -> None:  # type: ignore[assignment]
+def assert_same(
+    ours: Tables, theirs: Tables, *, without: set[str] = frozenset(), ignored: set[str] = frozenset()
+) -> None:  # type: ignore[assignment]
     """Equal to the last bit, but for some tables and columns."""
     for name, frame in ours.items():
         if name not in without:
