@@ -93,8 +93,7 @@ def simulate(
     every_tick = every_tick or settings.feature_set.has("snapshots")  # a feature reads each quarter hour's
     identity = _identity(settings, market, first, every_tick=every_tick)
     folder = home or settings.home / FOLDER / _folder(market, first, identity)
-    settings = _settings(names or [], policy, horizon, train_days, workers, home=folder)
-    ensure_home(settings)
+    settings = settings.model_copy(update={"home": folder})  # with the symbols of the home it was called in
     with _served(market, settings, first, last) as (deployment, history):
         from crypto_platform.operations.machine import evidence, report, run
 
@@ -155,7 +154,6 @@ def _settings(
     horizons: Sequence[int] | None,
     train_days: int | None,
     workers: int | None,
-    **overrides: Any,
 ) -> Settings:
     """Settings of the simulated deployment; whatever the environment says of stores and vendors is not its business."""
     given = {
@@ -164,7 +162,7 @@ def _settings(
         "train_days": train_days,
         "workers": workers,
     }
-    asked = {name: value for name, value in given.items() if value is not None} | overrides
+    asked: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     settings = configuration.load(**asked, database_url=None, artifacts_url=None)
     needed = settings.train_days + WARM_UP.days + 1
     if settings.history_days < needed:
@@ -202,6 +200,7 @@ def _served(market: Market, settings: Settings, start: datetime, until: datetime
     names = [symbol.name for symbol in settings.followed]
     history = market.history(names, start, settings)
     _require_history(history, settings, start, until)
+    ensure_home(settings)
     clock = ReplayClock(start, speed=0)
     with running_server(build_app(history, clock, book=settings.book)) as url:
         served = settings.model_copy(update=url_settings(url))

@@ -52,12 +52,12 @@ def schedules(
     other = next(policy for policy in POLICIES if policy != rules.policy)
     first = Refit(start, start, (FIRST,))
     ticks = [at for cadence in CADENCES if cadence.job == TRAIN for at in cadence.ticks(start, until)]
-    daily = [first, *(Refit(at, at, (SCHEDULED,)) for at in ticks)]
+    daily = (first, *(Refit(at, at, (SCHEDULED,)) for at in ticks))
     by_key = dict(iter(decided.groupby(["symbol", "horizon"])))
     none = decided.iloc[:0]
     return {
         OPERATED: _operated(store, symbols, keys, by_key, rules.policy, start, until),
-        NEVER: dict.fromkeys(keys, [first]),
+        NEVER: dict.fromkeys(keys, (first,)),
         DAILY: dict.fromkeys(keys, daily),
         as_policy(other): {key: [first, *_by_verdict(by_key.get(key, none), other, rules, start)] for key in keys},
     }

@@ -1,4 +1,4 @@
-"""The time machine decides the same in every home, whenever it is killed, tick by tick or in strides, and like the graph."""
+"""The time machine decides the same in every home, killed or not, tick by tick or in strides, and like the graph."""
 
 import os
 import random

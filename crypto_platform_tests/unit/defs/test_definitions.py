@@ -6,8 +6,8 @@ import dagster as dg
 import pytest
 
 from crypto_platform import tables
-from crypto_platform.definitions import build_defs
 from crypto_platform.core.timetable import CADENCES
+from crypto_platform.definitions import build_defs
 from crypto_platform.defs import jobs
 from crypto_platform.defs.resources import AS_OF_TAG
 from crypto_platform.settings import Settings, load

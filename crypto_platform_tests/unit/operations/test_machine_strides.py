@@ -1,6 +1,7 @@
 """Which ticks a stride keeps."""
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 from crypto_platform.core.timetable import COLLECT, EXPERIMENT, HOURLY, REPORT, RETRAIN_DECISION, TRAIN
 from crypto_platform.operations.machine.run import DECIDING, in_strides, timetable
@@ -33,7 +34,7 @@ def test_every_deciding_tick_is_kept_and_finds_the_newest_hour_and_experiment() 
 
 
 def test_a_collection_comes_right_before_each_hour() -> None:
-    for before, tick in zip(KEPT, KEPT[1:], strict=False):
+    for before, tick in pairwise(KEPT):
         if tick.job == HOURLY:
             assert (before.job, tick.at - before.at) == (COLLECT, timedelta(minutes=2))
 
