@@ -146,7 +146,8 @@ def test_strides_decide_what_single_ticks_do(tmp_path: Path) -> None:
         small.operate(until, every_tick=True)
         single = small.tables()
     assert len(single["market_data"]) > len(strides["market_data"])
-    assert_same(strides, single, without=COLLECTED, ignored=ARRIVAL)
+    # A running mean over more hours at a time rounds otherwise in its last digit.
+    assert_same(strides, single, without=COLLECTED, ignored=ARRIVAL, rtol=1e-12)
 
 
 @dataclass

@@ -33,8 +33,10 @@ START = datetime(2026, 3, 2, tzinfo=UTC)
 QUICK = ModelParameters(forest_trees=5, boosting_iterations=5)
 Tables = dict[str, pd.DataFrame]
 # when rows were read, which strides do later than ticks; the machine's clock; the policy's own JSON has no such time
-ARRIVAL = {"known_at", "known_at_estimated", "seen_at"}
-COLLECTED = {"market_data", "watermarks", "vendor_states", "ohlcv_gaps"}  # further: rows of the collection alone
+ARRIVAL = frozenset({"known_at", "known_at_estimated", "seen_at"})
+COLLECTED = frozenset(
+    {"market_data", "watermarks", "vendor_states", "ohlcv_gaps"}
+)  # further: rows of the collection alone
 
 
 def market(seed: int = 1) -> SimulatedMarket:
@@ -92,13 +94,20 @@ def world(
 
 
 def assert_same(
-    ours: Tables, theirs: Tables, *, without: set[str] = frozenset(), ignored: set[str] = frozenset()
-) -> None:  # type: ignore[assignment]
-    """Equal to the last bit, but for some tables and columns."""
+    ours: Tables,
+    theirs: Tables,
+    *,
+    without: frozenset[str] = frozenset(),
+    ignored: frozenset[str] = frozenset(),
+    rtol: float = 0.0,
+) -> None:
+    """Equal, to the last bit unless `rtol` says less, but for some tables and columns."""
     for name, frame in ours.items():
         if name not in without:
             kept = [column for column in frame if column not in ignored]
-            pd.testing.assert_frame_equal(frame[kept], theirs[name][kept], rtol=0, atol=0, check_dtype=False, obj=name)
+            pd.testing.assert_frame_equal(
+                frame[kept], theirs[name][kept], rtol=rtol, atol=0, check_dtype=False, obj=name
+            )
 
 
 if __name__ == "__main__":
