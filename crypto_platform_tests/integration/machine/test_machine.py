@@ -188,7 +188,7 @@ class Mutated:
 
 def test_nothing_decided_before_an_hour_knows_what_came_after(undisturbed: Tables, tmp_path: Path) -> None:
     """With all data from an hour on changed, what was decided by then is the same; what came after is not."""
-    turn = START + timedelta(hours=44)
+    turn = START + timedelta(hours=30)
     with world(tmp_path / "mutated", Mutated(market(), turn)) as small:
         small.operate(START + DAYS)
         other = small.tables()
