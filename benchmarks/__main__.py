@@ -6,11 +6,7 @@ Seconds depend on the machine and on what else it does; ratios of one run less s
 import argparse
 from typing import Final
 
-<<<<<<< HEAD
-from benchmarks import features, history, hourly, politeness, recording, serving, training, writes
-=======
-from benchmarks import history, hourly, politeness, recording, serving, simulate, training, writes
->>>>>>> 5eea85b (The time machine explained, measured by a benchmark, and its timetable and hindsight held to laws)
+from benchmarks import features, history, hourly, politeness, recording, serving, simulate, training, writes
 
 PARTS: Final = {
     "tick": (hourly.run, "one hour's work beside a row-by-row baseline; 5, 50 and 500 symbols; about 15 minutes"),

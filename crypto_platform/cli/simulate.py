@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import typer
 
+from crypto_platform import __version__
 from crypto_platform import settings as configuration
 from crypto_platform.cli.market import DataFolder, Seed, url_settings
 from crypto_platform.cli.shared import Json, banner, chosen, console, ensure_home, moment, show
@@ -176,6 +177,7 @@ def _identity(settings: Settings, market: Market, start: datetime, *, every_tick
     decided = {name: getattr(settings, name) for name in DECIDING}
     return {
         **{name: list(value) if isinstance(value, tuple) else value for name, value in decided.items()},
+        "version": __version__,
         "market": market.name,
         "from": start.isoformat(),
         "symbols": [symbol.name for symbol in settings.followed],

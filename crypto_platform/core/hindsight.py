@@ -191,7 +191,7 @@ def accuracy(rows: pd.DataFrame, horizon: int) -> Accuracy:
 
 @dataclass(frozen=True, slots=True)
 class Alarms:
-    """Alarms of a policy, that is refits for more than age, and how many were false.
+    """Alarms of a policy, that is trainings for more than age, and how many were false.
 
     An alarm is false where the model it replaced would have had no more loss than the refit, on the hours until the
     next refit, a week at most. With nothing to be gained half of them are, so the mean gain stands beside the share.

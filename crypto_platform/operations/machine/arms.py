@@ -22,7 +22,8 @@ from crypto_platform.core.estimators import ModelParameters, TrainingSet
 from crypto_platform.core.features import FeatureSet
 from crypto_platform.core.signals import CLASSIFIERS, REGRESSOR
 from crypto_platform.errors import NotTrainableError
-from crypto_platform.operations import feature_rows, registry, train
+from crypto_platform.operations import feature_rows, training_rows
+from crypto_platform.operations.aliases import CHAMPION
 from crypto_platform.operations.machine.schedules import Key, Refit, Schedule
 from crypto_platform.operations.machine.ticks import Deployment
 from crypto_platform.storage.artifacts import write_atomically
@@ -59,7 +60,7 @@ def served(store: Warehouse, symbols: Sequence[str], start: datetime, until: dat
         .join(prediction_outcomes, and_(*(p[name] == o[name] for name in key)))
         .where(
             p.symbol.in_(symbols),
-            p.role == registry.CHAMPION,
+            p.role == CHAMPION,
             p.origin == "live",
             p.prediction_timestamp >= start,
             o.resolved_at <= until,
@@ -168,7 +169,7 @@ class Forecasts:
     def _job(self, fit: tuple[Key, datetime], rows: pd.DataFrame) -> Job:
         (symbol, horizon), trained_at = fit
         d, s = self._deployment, self._deployment.settings
-        learned = train.labeled_rows(d.store, symbol, horizon, trained_at, s.train_days, s.feature_set)
+        learned = training_rows.labeled(d.store, symbol, horizon, trained_at, s.train_days, s.feature_set)
         inputs = _inputs(d.store, symbol, rows["candle"], s.feature_set).reindex(rows["candle"])
         return learned, inputs[list(learned.feature_names)].to_numpy(float), d.parameters, s.train_days
 

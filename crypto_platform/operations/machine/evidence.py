@@ -15,6 +15,7 @@ from crypto_platform.core.hindsight import Alarms, Arm, Retrain
 from crypto_platform.core.provenance import Provenance
 from crypto_platform.core.retraining import POLICIES
 from crypto_platform.operations import registry
+from crypto_platform.operations.aliases import CHAMPION
 from crypto_platform.operations.machine import schedules as plans
 from crypto_platform.operations.machine.arms import REACH, Forecasts, Progress, served
 from crypto_platform.operations.machine.run import operated
@@ -104,10 +105,12 @@ def gather(deployment: Deployment, home: Path, progress: Progress = lambda *_: N
     rows = served(d.store, d.names, start, until)
     chosen = plans.schedules(d.store, d.names, s.horizons, d.rules, start, until)
     forecasts = Forecasts(d, rows, home / FOLDER)
-    forecasts.make(list(chosen.values()), progress)
+    trained = plans.as_trained(d.store, d.names, d.rules.policy, start, until)
+    forecasts.make([*chosen.values(), trained], progress)
     other = next(policy for policy in POLICIES if policy != d.rules.policy)
     level = 1 - (1 - LEVEL) / (len(chosen) * len(s.horizons))
     own = _retrains(forecasts, chosen[OPERATED], s.seed, is_served=True)
+    asked = _alarms(forecasts, chosen[OPERATED], trained, s.seed)
     others = _retrains(forecasts, chosen[plans.as_policy(other)], s.seed, is_served=False)
     return Hindsight(
         start=start,
@@ -124,7 +127,7 @@ def gather(deployment: Deployment, home: Path, progress: Progress = lambda *_: N
         changes=tuple(_changes(d, start, until)),
         arms=tuple(_arms(forecasts, rows, chosen, s.horizons, s.seed, level)),
         retrains=tuple(own),
-        alarms=(hindsight.alarms(d.rules.policy, own), hindsight.alarms(other, others)),
+        alarms=(hindsight.alarms(d.rules.policy, asked), hindsight.alarms(other, others)),
     )
 
 
@@ -159,6 +162,18 @@ def _retrains(forecasts: Forecasts, schedule: Schedule, seed: int, *, is_served:
             end = refits[number + 1].at if number + 1 < len(refits) else None
             found.append(_retrain(forecasts, key, before, refit, end, seed, is_served=is_served))
     return sorted(found, key=lambda one: (one.since, one.symbol, one.horizon))
+
+
+def _alarms(forecasts: Forecasts, operated: Schedule, trained: Schedule, seed: int) -> list[Retrain]:
+    """Every training beside the model that served when it was made, whether its bundle came to serve or not."""
+    found = []
+    for key, refits in trained.items():
+        for number, refit in enumerate(refits):
+            served = [one for one in operated.get(key, ()) if one.at < refit.at]
+            if key in forecasts and served:
+                end = refits[number + 1].at if number + 1 < len(refits) else None
+                found.append(_retrain(forecasts, key, served[-1], refit, end, seed, is_served=False))
+    return found
 
 
 def _retrain(
@@ -219,7 +234,7 @@ def _is_return(change: Change, changes: Sequence[Change]) -> bool:
 
 def _changes(d: Deployment, start: datetime, until: datetime) -> list[Change]:
     rows = registry.aliases(d.store, d.names)
-    rows = rows[(rows["alias"] == registry.CHAMPION) & (rows["at"] >= start) & (rows["at"] <= until)]
+    rows = rows[(rows["alias"] == CHAMPION) & (rows["at"] >= start) & (rows["at"] <= until)]
     return [
         Change(
             row.symbol,

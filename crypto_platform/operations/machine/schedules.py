@@ -127,10 +127,23 @@ def _longest(policy: str, classic: ClassicRules, calibrated: CalibratedRules) ->
 
 
 def trainings(store: Warehouse, symbols: Sequence[str], start: datetime, until: datetime) -> pd.DataFrame:
-    """Symbol, horizon and moment of every training of a journey."""
+    """Symbol, horizon and moment of every training of a journey, whatever became of it."""
     m = model_versions.c
     return store.read(
         select(m.symbol, m.horizon, m.trained_at, m.version)
         .where(m.symbol.in_(symbols), m.trained_at >= start, m.trained_at <= until)
         .order_by(m.trained_at, m.symbol, m.horizon)
     )
+
+
+def as_trained(
+    store: Warehouse, symbols: Sequence[str], policy: str, start: datetime, until: datetime
+) -> dict[Key, list[Refit]]:
+    """Every training as if its bundle had served at once: what its alarm asked for, whatever the gate said of it."""
+    decided = dict(iter(decisions(store, symbols, start, until).groupby(["symbol", "horizon"])))
+    found: dict[Key, list[Refit]] = {}
+    for row in trainings(store, symbols, start, until).itertuples():
+        key, at = (row.symbol, int(row.horizon)), row.trained_at.to_pydatetime()
+        causes = (FIRST,) if at <= start else _causes(decided.get(key), at, policy)
+        found.setdefault(key, []).append(Refit(at, at, causes))
+    return found

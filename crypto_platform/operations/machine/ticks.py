@@ -1,7 +1,7 @@
 """What each job of the timetable does at a moment, as the assets and the retrain sensor do it."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -11,18 +11,34 @@ from sqlalchemy import select
 from crypto_platform.core.estimators import ModelParameters
 from crypto_platform.core.timetable import COLLECT, EXPERIMENT, HOURLY, RETRAIN_DECISION, SENSOR_INTERVAL, TRAIN
 from crypto_platform.errors import PlatformError
-from crypto_platform.operations import build, collect, compare, crosscheck, decide, predict, prune, settle, train
+from crypto_platform.operations import (
+    build,
+    collect,
+    compare,
+    crosscheck,
+    decide,
+    predict,
+    promotion,
+    prune,
+    settle,
+    train,
+    watermarks,
+)
 from crypto_platform.operations.candles import TICK_CHUNKS, collect_candles
 from crypto_platform.operations.decide import Rules
-from crypto_platform.operations.results import Report
+from crypto_platform.operations.registration import REGISTERED_BEFORE
+from crypto_platform.operations.results import Report, SymbolResult
+from crypto_platform.operations.watermarks import Mark
 from crypto_platform.settings import Settings
 from crypto_platform.sources.base import CandleSource, SentimentSource, SnapshotSource
 from crypto_platform.storage.artifacts import ArtifactStore
 from crypto_platform.storage.warehouse import Warehouse
-from crypto_platform.tables import retrain_decisions
+from crypto_platform.symbols import ALL
+from crypto_platform.tables import model_versions, retrain_decisions
 
 SENSOR: Final = "retrain_sensor"  # not of the timetable: it looks at the checks of each decision
 FIRST_TRAINING: Final = "first training"
+DUE: Final = "simulation:due"  # of the watermark that says whom the last daily tick trains
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,15 +188,26 @@ def _compare(d: Deployment, at: datetime) -> None:
 
 def _decide(d: Deployment, at: datetime) -> None:
     s = d.settings
-    report = decide.record(d.store, d.names, as_of=at, horizons=s.horizons, rules=d.rules, feature_set=s.feature_set)
-    _require(report)
+    expiry = timedelta(days=s.expiry_days)
+    promotion.review(  # a champion before that cannot be loaded is that symbol's error, as it would be then
+        d.store, d.artifacts, d.names, as_of=at, horizons=s.horizons, expiry=expiry, feature_set=s.feature_set
+    )
+    _require(decide.record(d.store, d.names, as_of=at, horizons=s.horizons, rules=d.rules, feature_set=s.feature_set))
 
 
 def _due(d: Deployment, at: datetime) -> None:
-    """The daily tick: what is due, or everything."""
-    s = d.settings
-    chosen = train.due(d.store, d.names, s.horizons, at) if s.training == "when_due" else tuple(d.names)
-    _train(d, chosen, at, reason="schedule")
+    """The daily tick: what is due, or everything.
+
+    Written down before anything is trained, for a training that was killed: what it did is not due any more.
+    """
+    held = watermarks.read_marks(d.store, DUE, [ALL]).get(ALL)
+    if held is None or held.watermark != at:
+        due = train.due(d.store, d.names, d.settings.horizons, at, d.rules.restraint)
+        chosen = due if d.settings.training == "when_due" else tuple(d.names)
+        held = Mark(at, details={"symbols": list(chosen)})
+        with d.store.begin() as connection:
+            watermarks.write_mark(connection, DUE, ALL, held)
+    _train(d, held.details["symbols"], at, reason="schedule")
 
 
 def _answer(d: Deployment, at: datetime) -> None:
@@ -233,12 +260,26 @@ def _train(d: Deployment, symbols: Sequence[str], at: datetime, reason: str) -> 
             parameters=d.parameters,
             workers=s.workers,
             reason=reason,
+            expiry=timedelta(days=s.expiry_days),
             feature_set=s.feature_set,
         )
         _require(report)
-        for result in report.results:
+        for result in _as_first_done(d, report, at):
             decide.note_results(d.store, Report(report.subject, (result,)), _run(result.symbol, at))
     prune.prune(d.store, d.artifacts, as_of=at, retention=timedelta(days=s.bundle_days))
+
+
+def _as_first_done(d: Deployment, report: Report, at: datetime) -> list[SymbolResult]:
+    """Results of a training; what a killed one of this very tick had registered was trained by it."""
+    v = model_versions.c
+    mine = set(d.store.read(select(v.version).where(v.trained_at == at))["version"])
+
+    def said(details: Mapping[str, Any], key: str) -> Any:
+        version = details.get(f"{key.removesuffix('status')}version")
+        is_mine = key.endswith("status") and details[key] == REGISTERED_BEFORE and version in mine
+        return "trained" if is_mine else details[key]
+
+    return [replace(r, details={key: said(r.details, key) for key in r.details}) for r in report.results]
 
 
 def _run(symbol: str, at: datetime) -> str:
