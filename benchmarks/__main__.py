@@ -6,7 +6,7 @@ Seconds depend on the machine and on what else it does; ratios of one run less s
 import argparse
 from typing import Final
 
-from benchmarks import features, history, hourly, politeness, recording, serving, training, writes
+from benchmarks import features, history, hourly, politeness, recording, serving, simulate, training, writes
 
 PARTS: Final = {
     "tick": (hourly.run, "one hour's work beside a row-by-row baseline; 5, 50 and 500 symbols; about 15 minutes"),
@@ -16,6 +16,7 @@ PARTS: Final = {
     "training": (training.run, "a month of one symbol trained, and fits beside plain ones; two minutes"),
     "recording": (recording.run, "all recorded candles, where CRYPTO_PLATFORM_TEST_DATA has them; about 3 minutes"),
     "politeness": (politeness.run, "several processes at a vendor's rate limit; about 15 seconds"),
+    "simulate": (simulate.run, "the time machine: 30 days of 5 symbols, twice; about ten minutes"),
     "serving": (serving.run, "bundles read to forecast: one in fresh processes, 500 in a batch; about a minute"),
 }
 

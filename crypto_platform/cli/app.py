@@ -7,7 +7,20 @@ import typer
 from sqlalchemy.exc import SQLAlchemyError
 
 from crypto_platform import __version__
-from crypto_platform.cli import alerts, backtest, data, demo, dev, experiments, imports, models, store, symbols, verify
+from crypto_platform.cli import (
+    alerts,
+    backtest,
+    data,
+    demo,
+    dev,
+    experiments,
+    imports,
+    models,
+    simulate,
+    store,
+    symbols,
+    verify,
+)
 from crypto_platform.errors import PlatformError
 
 app = typer.Typer(
@@ -18,7 +31,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for module in (demo, dev, data, imports, symbols, models, backtest, experiments, alerts, store, verify):
+for module in (demo, dev, simulate, data, imports, symbols, models, backtest, experiments, alerts, store, verify):
     module.register(app)
 
 

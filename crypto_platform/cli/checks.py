@@ -3,7 +3,8 @@
 from collections import defaultdict
 from collections.abc import Iterator
 
-from crypto_platform.defs import automation, catalog, checks, jobs
+from crypto_platform.core.timetable import CADENCES
+from crypto_platform.defs import catalog, checks, jobs
 from crypto_platform.operations.checks import CHECKS, Declared
 from crypto_platform.settings import Settings
 
@@ -18,7 +19,7 @@ def checks_page(settings: Settings) -> str:
     """
     evaluated = _jobs_of_checks(settings)
     declared = {(check.asset, check.name): check for check in _declared(evaluated)}
-    crons = {cadence.job: cadence.cron for cadence in automation.CADENCES}
+    crons = {cadence.job: cadence.cron for cadence in CADENCES}
     lines = [
         "# Asset checks",
         "",

@@ -203,6 +203,7 @@ def domain_auc(reference: Floats, current: Floats) -> float | None:
     """
     from sklearn.discriminant_analysis import LinearDiscriminantAnalysis  # noqa: PLC0415
     from sklearn.metrics import roc_auc_score  # noqa: PLC0415
+    from threadpoolctl import threadpool_limits  # noqa: PLC0415
 
     sides = (reference, current)
     known = np.all([np.isfinite(side).mean(axis=0) > MIN_KNOWN for side in sides], axis=0)
@@ -212,10 +213,11 @@ def domain_auc(reference: Floats, current: Floats) -> float | None:
     block = np.concatenate([np.arange(len(side)) * BLOCKS // len(side) for side in rows])
     inputs, is_current = np.concatenate(rows), np.repeat([0, 1], [len(side) for side in rows])
     scores = np.empty(len(inputs))
-    for number in range(BLOCKS):
-        test = block == number
-        model = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto").fit(inputs[~test], is_current[~test])
-        scores[test] = model.decision_function(inputs[test])
+    with threadpool_limits(1):  # products this small take longer on several threads
+        for number in range(BLOCKS):
+            test = block == number
+            model = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto").fit(inputs[~test], is_current[~test])
+            scores[test] = model.decision_function(inputs[test])
     return float(roc_auc_score(is_current, scores))
 
 

@@ -12,8 +12,8 @@ from typing import Final
 import dagster as dg
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
-from dagster._utils.schedules import get_smallest_cron_interval
 
+from crypto_platform.core.timetable import CADENCES, SENSOR_INTERVAL, Cadence
 from crypto_platform.defs import jobs
 from crypto_platform.defs.assets.science import MODELS
 from crypto_platform.defs.checks import RETRAIN, decision_keys
@@ -25,33 +25,6 @@ HISTORY_PAGE: Final = 1000
 REREAD_SECONDS: Final = 60.0
 LONGEST_RUN_SECONDS: Final = 86_400.0  # between the planning of an evaluation and its result
 RETRAIN_SENSOR: Final = "retrain_sensor"
-
-
-@dataclass(frozen=True, slots=True)
-class Cadence:
-    """When a job runs, and why at that minute."""
-
-    job: str
-    cron: str
-    why: str
-    partitioned: bool = True
-
-    @property
-    def interval(self) -> timedelta:
-        """Shortest time between two ticks."""
-        return get_smallest_cron_interval(self.cron)
-
-
-CADENCES: Final = (
-    Cadence(jobs.COLLECT, "3,18,33,48 * * * *", "off the quarter hours, at which everybody else calls"),
-    Cadence(jobs.HOURLY, "5 * * * *", "the hour's candle is final 2 minutes after its end"),
-    Cadence(jobs.TRAIN, "20 0 * * *", "after the day's first forecast"),
-    Cadence(jobs.EXPERIMENT, "10 */2 * * *", "after the hour's outcomes"),
-    Cadence(jobs.REPORT, "12,42 * * * *", "after the hour's forecasts and the experiment", partitioned=False),
-    Cadence(jobs.RETRAIN_DECISION, "40 */6 * * *", "between the ticks that write what it reads"),
-)
-
-
 LATE: Final = timedelta(minutes=10)  # that a healthy tick may wait in the queue and run
 WARN_TICKS, FAIL_TICKS = 2, 4  # one tick missed, three ticks missed
 
@@ -113,7 +86,7 @@ def retrain_sensor(keys: Sequence[str]) -> dg.SensorDefinition:
     @dg.sensor(
         job_name=jobs.TRAIN,
         name=RETRAIN_SENSOR,
-        minimum_interval_seconds=60,
+        minimum_interval_seconds=int(SENSOR_INTERVAL.total_seconds()),
         description="Trains the symbols whose accuracy, drift or freshness check asks for it; at most once a day each.",
         default_status=dg.DefaultSensorStatus.RUNNING,
     )

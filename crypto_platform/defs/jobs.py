@@ -4,6 +4,7 @@ from typing import Any
 
 import dagster as dg
 
+from crypto_platform.core import timetable
 from crypto_platform.defs.assets.oversight import AB_REPORT, MONITORING_REPORT
 from crypto_platform.defs.assets.science import MODELS
 from crypto_platform.defs.checks import DECISIONS, HOUR_IS_SERVED, key_of
@@ -21,8 +22,8 @@ from crypto_platform.tables import (
     sentiment_data,
 )
 
-COLLECT, HOURLY, TRAIN = "collect_job", "hourly_job", "train_job"
-EXPERIMENT, REPORT, RETRAIN_DECISION = "experiment_job", "report_job", "retrain_decision_job"
+COLLECT, HOURLY, TRAIN = timetable.COLLECT, timetable.HOURLY, timetable.TRAIN
+EXPERIMENT, REPORT, RETRAIN_DECISION = timetable.EXPERIMENT, timetable.REPORT, timetable.RETRAIN_DECISION
 
 ASSETS = {
     COLLECT: (market_data.name, ohlcv_data.name, ohlcv_crosschecks.name, sentiment_data.name),

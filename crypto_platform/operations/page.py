@@ -39,7 +39,7 @@ def render(report: MonitoringReport, figure: dict[str, Any]) -> str:
     from plotly.offline import get_plotlyjs  # noqa: PLC0415  # slow to import, and only needed here
 
     return (
-        _environment()
+        environment()
         .get_template(TEMPLATE)
         .render(
             report=report,
@@ -59,7 +59,8 @@ def render(report: MonitoringReport, figure: dict[str, Any]) -> str:
 
 
 @cache
-def _environment() -> Environment:
+def environment() -> Environment:
+    """Where templates are looked up, with the words for numbers as filters."""
     environment = Environment(
         loader=PackageLoader("crypto_platform", "templates"),
         autoescape=True,

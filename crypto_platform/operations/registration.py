@@ -25,6 +25,7 @@ from crypto_platform.storage.artifacts import ArtifactStore, Bundle
 from crypto_platform.storage.warehouse import Warehouse
 from crypto_platform.tables import model_metrics, model_versions
 
+REGISTERED_BEFORE: Final = "registered before"
 TRAIN: Final = "train"  # actor
 BASELINES_SHOWN: Final = (metrics.BASELINE_RATE, metrics.BASELINE_PERSISTENCE)
 
@@ -144,7 +145,7 @@ def _recorded(store: Warehouse, version: str) -> dict[str, Any]:
     rows = store.read(select(model_versions.c.details).where(model_versions.c.version == version))
     if rows.empty:
         return {}
-    return {"status": "registered before", GATE: promotion.words_of((rows["details"].iloc[0] or {}).get(GATE))}
+    return {"status": REGISTERED_BEFORE, GATE: promotion.words_of((rows["details"].iloc[0] or {}).get(GATE))}
 
 
 def _span(trained: Trained) -> tuple[datetime, datetime]:

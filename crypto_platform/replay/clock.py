@@ -34,14 +34,24 @@ class ReplayClock:
     """
 
     def __init__(self, start: datetime, speed: float = 1.0, *, monotonic: Callable[[], float] = time.monotonic) -> None:
-        if start.tzinfo is None:
-            raise ConfigurationError(f"replay clock: start {start.isoformat()} has no time zone; add one, such as Z")
         if not (math.isfinite(speed) and speed >= 0):
             raise ConfigurationError(f"replay clock: speed {speed} must be a finite number ≥ 0 (0 stops the clock)")
-        self.start = start.astimezone(UTC)
         self.speed = speed
         self._monotonic = monotonic
-        self._origin = monotonic()
+        self.set(start)
+
+    def set(self, moment: datetime) -> None:
+        """Go on from another instant; one before the present is as good.
+
+        Raises
+        ------
+        ConfigurationError
+            It is naive.
+        """
+        if moment.tzinfo is None:
+            raise ConfigurationError(f"replay clock: start {moment.isoformat()} has no time zone; add one, such as Z")
+        self.start = moment.astimezone(UTC)
+        self._origin = self._monotonic()
 
     def now(self) -> datetime:
         """Current instant in UTC."""

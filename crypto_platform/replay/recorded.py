@@ -38,15 +38,15 @@ class RecordedHistory:
         Holds ``ohlcv_1h/{SYMBOL}.parquet`` (`timestamp`, tz-aware, start of the hour; `open`, `high`, `low`, `close`,
         `volume_base`, `volume_quote`, NaN where unknown) and ``fear_greed.parquet`` (`date`, `value`,
         `classification`). Prices are read when a symbol is first asked for.
-    now : datetime
-        Clock of the replay at its start.
+    now : datetime, optional
+        Clock of the replay at its start. Without it nothing is moved: the history keeps its own time.
 
     Attributes
     ----------
     shift : timedelta
         Added to every recorded time; a whole number of weeks, negative where the data end long after `now`.
     end : datetime
-        Exclusive end of the newest candle, shifted: 0 < end − now ≤ 7 days.
+        Exclusive end of the newest candle, shifted: 0 < end − now ≤ 7 days where there is a `now`.
 
     Raises
     ------
@@ -56,19 +56,18 @@ class RecordedHistory:
 
     provenance = Provenance.RECORDED
 
-    def __init__(self, folder: Path, now: datetime) -> None:
+    def __init__(self, folder: Path, now: datetime | None = None) -> None:
         self.symbols = recorded_symbols(folder)
         self._folder = folder
         self._loaded: dict[str, pd.DataFrame] = {}
         sentiment = _read_sentiment(folder / SENTIMENT)
         recorded_end = max(_last_hour(_candle_file(folder, symbol)) for symbol in self.symbols) + HOUR
-        weeks = (now - recorded_end) // WEEK + 1
+        weeks = 0 if now is None else (now - recorded_end) // WEEK + 1
         self.shift = weeks * WEEK
         self.end = recorded_end + self.shift
         self._sentiment = _shifted(sentiment, self.shift)
-        self.title = (
-            f"RECORDED history of {folder}, shifted by {weeks} weeks (recorded until {recorded_end:%Y-%m-%d %H:%M} UTC)"
-        )
+        moved = f", shifted by {weeks} weeks" if weeks else ""
+        self.title = f"RECORDED history of {folder}{moved} (recorded until {recorded_end:%Y-%m-%d %H:%M} UTC)"
 
     def candles(self, symbol: str, start: datetime, end: datetime) -> pd.DataFrame:
         """Candle frame of start ≤ open time < end, shifted; `trades` is NaN, the folder does not hold it.

@@ -13,6 +13,7 @@ from crypto_platform.settings import PREFIX, Settings
 COMMANDS = {
     "demo",
     "dev",
+    "simulate",
     "replay",
     "collect",
     "backfill",
@@ -46,6 +47,7 @@ COMMANDS = {
     "verify",
 }
 READABLE_BY_SCRIPTS = {
+    "simulate",
     "collect",
     "backfill",
     "import archive",

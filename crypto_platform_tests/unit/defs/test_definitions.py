@@ -6,8 +6,9 @@ import dagster as dg
 import pytest
 
 from crypto_platform import tables
+from crypto_platform.core.timetable import CADENCES
 from crypto_platform.definitions import build_defs
-from crypto_platform.defs import automation, jobs
+from crypto_platform.defs import jobs
 from crypto_platform.defs.resources import AS_OF_TAG
 from crypto_platform.settings import Settings, load
 
@@ -220,5 +221,5 @@ def test_every_scheduled_asset_must_be_as_fresh_as_its_most_frequent_job(
 
 
 def test_every_cadence_has_its_job() -> None:
-    assert {cadence.job for cadence in automation.CADENCES} == set(JOBS)
+    assert {cadence.job for cadence in CADENCES} == set(JOBS)
     assert {job.name for job in jobs.build()} == set(JOBS)
