@@ -33,6 +33,7 @@ from crypto_platform.settings import Settings
 from crypto_platform.storage import warehouse
 from crypto_platform.tables import model_aliases, model_versions, ohlcv_data, retrain_decisions
 from crypto_platform_tests.conftest import random_walk
+from crypto_platform_tests.integration import interrupted
 from crypto_platform_tests.integration.processes import PATIENCE, command, free_port, processes_of, wait_for
 from crypto_platform_tests.integration.receivers import SECRET, Web
 
@@ -77,13 +78,24 @@ class Deployment:
 
     def start(self, name: str) -> None:
         """Start daemon or code server, and wait until it is there."""
-        module = {
-            SERVER: ["dagster", "api", "grpc", "-m", LOCATION, "-H", "127.0.0.1", "-p", str(self.grpc_port)],
-            DAEMON: ["crypto_platform_tests.integration.interrupted", "run", "-w", str(self.folder / "workspace.yaml")],
+        program = {
+            SERVER: [
+                "-m",
+                "dagster",
+                "api",
+                "grpc",
+                "-m",
+                LOCATION,
+                "--host",
+                "127.0.0.1",
+                "--port",
+                str(self.grpc_port),
+            ],
+            DAEMON: [interrupted.__file__, "run", "-w", str(self.folder / "workspace.yaml")],
         }[name]
         with (self.folder / f"{name}.log").open("ab") as log:
             self.processes[name] = subprocess.Popen(
-                [sys.executable, "-m", *module],
+                [sys.executable, *program],
                 cwd=self.folder,
                 env=self.environment,
                 stdout=log,
@@ -152,7 +164,7 @@ class Deployment:
                     "data_hash": "d",
                     "bundle_sha256": "b",
                     "details": {},
-                }  # fmt: skip
+                }
             )
             aliases.append(
                 {
@@ -164,7 +176,7 @@ class Deployment:
                     "version_to": version,
                     "actor": "test",
                     "reason": "planted",
-                }  # fmt: skip
+                }
             )
         with self.platform.store.begin() as connection:
             warehouse.insert_missing(connection, model_versions, warehouse.records(versions))
@@ -244,7 +256,7 @@ class Deployment:
         self.ticked(2)
 
 
-def configured(config: dict[str, Any], folder: Path) -> dict[str, Any]:
+def configured(config: dict[str, Any]) -> dict[str, Any]:
     """A deployment's `dagster.yaml`, with the queue looked at every second."""
     config["run_coordinator"]["config"] |= {"dequeue_interval_seconds": 1, "user_code_failure_retry_delay": 1}
     config["run_monitoring"] |= {"poll_interval_seconds": 2}
@@ -259,14 +271,14 @@ def deployment(
 ) -> Iterator[Deployment]:
     """Processes on an instance with the given `dagster.yaml`; at the end none of them is left."""
     (folder / "dagster").mkdir()
-    (folder / "dagster" / "dagster.yaml").write_text(yaml.safe_dump(configured(config, folder)))
+    (folder / "dagster" / "dagster.yaml").write_text(yaml.safe_dump(configured(config)))
     dead, port = free_port(), free_port()
     where = {"host": "127.0.0.1", "port": port, "location_name": LOCATION}
     (folder / "workspace.yaml").write_text(yaml.safe_dump({"load_from": [{"grpc_server": where}]}))
     values = {
         "home": str(folder / "home"),
         "symbols": ",".join(symbols),
-        "train_days": "15",
+        "train_days": "40",
         "workers": "1",
         "listing_dates": "ignored",
         "ui_url": "https://ui.example",
