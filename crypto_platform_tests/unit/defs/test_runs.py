@@ -8,6 +8,8 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from crypto_platform.defs.checks import decision_keys
+
 NOW = datetime(2026, 3, 4, 12, 5, tzinfo=UTC)
 SYMBOLS = ("BTC", "ETH", "ADA")
 CHECK = "every_symbol_succeeded"
@@ -180,6 +182,21 @@ def test_the_retrain_decision_is_checked_symbol_by_symbol(
     )
     assert set(evaluations(result, "features_have_not_drifted")) == set(symbols)
     assert materialized(result) == {("retrain_decisions", symbol): 1 for symbol in symbols}
+
+
+def test_a_decision_is_written_before_an_evaluation_asks_for_its_training(
+    world: Any, hour: dg.ExecuteInProcessResult
+) -> None:
+    """A run that the sensor launches at once finds the row it is to be written on."""
+    events = world.run("retrain_decision_job").all_events
+    written = [i for i, event in enumerate(events) if event.is_step_materialization]
+    asked = [
+        i
+        for i, event in enumerate(events)
+        if event.event_type is dg.DagsterEventType.ASSET_CHECK_EVALUATION
+        and event.asset_check_evaluation_data.check_name in decision_keys()
+    ]
+    assert max(written) < min(asked)
 
 
 @pytest.fixture(scope="module")
