@@ -257,8 +257,8 @@ class Deployment:
 
 
 def configured(config: dict[str, Any]) -> dict[str, Any]:
-    """A deployment's `dagster.yaml`, with the queue looked at every second and, after a restart of the code server, every ten."""
-    config["run_coordinator"]["config"] |= {"dequeue_interval_seconds": 1, "user_code_failure_retry_delay": 10}
+    """A deployment's `dagster.yaml`, with the queue looked at more often."""
+    config["run_coordinator"]["config"] |= {"dequeue_interval_seconds": 1, "user_code_failure_retry_delay": 5}
     config["run_monitoring"] |= {"poll_interval_seconds": 2}
     config.pop("compute_logs", None)
     config.pop("local_artifact_storage", None)

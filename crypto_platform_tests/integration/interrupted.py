@@ -14,7 +14,6 @@ from dagster._daemon import sensor
 from dagster._daemon.cli import create_dagster_daemon_cli
 
 ORDER = "KILL_ORDER"  # environment: file with "<point> <pid>"
-POINTS = ("RUN_CREATED", "RUN_LAUNCHED", "RUN_IDS_ADDED_TO_EVALUATIONS")  # of a first run, and of all of a tick
 
 
 def reached(_: object, point: str) -> None:

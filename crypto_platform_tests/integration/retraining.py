@@ -13,30 +13,29 @@ import dagster as dg
 import pytest
 
 from crypto_platform.defs.alerts import FINISHED
+from crypto_platform.defs.partitions import covered
 from crypto_platform_tests.integration.deployment import DAEMON, SERVER, Deployment
-from crypto_platform_tests.integration.interrupted import POINTS
 from crypto_platform_tests.integration.processes import wait_for
 
 SYMBOLS = (
-    *("BTC", "ETH", "ADA", "SOL", "DOT", "XRP", "BNB", "DOGE", "LTC", "LINK", "TRX", "AVAX", "BCH", "ATOM", "MATIC"),
-    *("FTT", "BUSD", "POL", "UNI", "AAVE", "NEAR", "SUI", "TON", "TAO", "XLM", "LUNA", "LUNC", "BTTC"),
+    *("BTC", "ETH", "ADA", "SOL", "DOT", "XRP", "BNB", "DOGE", "LTC", "LINK", "TRX", "AVAX", "BCH", "ATOM"),
+    *("MATIC", "FTT", "BUSD", "UNI", "AAVE", "NEAR"),
 )
+POINTS = {  # of a daemon's tick: in the middle of a first run's launch, after it, and after that of all
+    "RUN_CREATED": ("TRX",),
+    "RUN_LAUNCHED": ("AVAX", "ATOM"),
+    "RUN_IDS_ADDED_TO_EVALUATIONS": ("FTT",),
+}
 
 
 class RetrainingOnALiveDaemon:
     """The laws; a subclass says on which storage."""
 
-    def test_one_failing_symbol_is_trained_and_its_cooldown_survives_a_restart(self, live: Deployment) -> None:
-        """It goes on failing, since its candles end long ago; the training is the one that is not repeated."""
+    def test_one_failing_symbol_is_trained_and_the_decision_says_so(self, live: Deployment) -> None:
         live.fail("BTC")
         live.launched("BTC")
         self.ended(live)
-        live.kill(DAEMON)
-        live.check()
-        live.start(DAEMON)
-        live.ticked(2)
-        assert live.trained()["BTC"] == 1
-        (run,) = [run for run in live.trainings() if run.tags["dagster/asset_partition_range_end"] == "BTC"]
+        (run,) = [run for run in live.trainings() if "BTC" in self.symbols_of(live, run)]
         (decision,) = live.decisions().query("symbol == 'BTC'").itertuples()
         assert decision.run_id == run.run_id
         assert "version" in decision.result
@@ -63,11 +62,7 @@ class RetrainingOnALiveDaemon:
         live.dagster("job", "launch", "-w", workspace, "-j", "retrain_decision_job", "--tags", json.dumps(tags))
         live.launched("LINK")
 
-    @pytest.mark.parametrize(
-        ("point", "symbols"),
-        list(zip(POINTS, [("AVAX", "ATOM"), ("FTT", "POL"), ("TAO", "LUNA")], strict=True)),
-        ids=POINTS,
-    )
+    @pytest.mark.parametrize(("point", "symbols"), POINTS.items(), ids=POINTS)
     def test_a_daemon_killed_between_launch_and_cursor_launches_each_once(
         self, live: Deployment, point: str, symbols: tuple[str, ...]
     ) -> None:
@@ -79,10 +74,10 @@ class RetrainingOnALiveDaemon:
 
     def test_a_code_server_that_is_down_loses_nothing(self, live: Deployment) -> None:
         live.kill(SERVER)
-        live.fail("BTTC")
+        live.fail("BCH")
         wait_for(lambda: live.ticks(1)[0].error, "a tick that fails")
         live.start(SERVER)
-        live.launched("BTTC")
+        live.launched("BCH")
 
     def test_a_code_server_killed_after_the_sensor_asked_fails_no_training(self, live: Deployment) -> None:
         """What was asked for stays in the queue, or in the tick, until the code server is back."""
@@ -92,17 +87,8 @@ class RetrainingOnALiveDaemon:
         live.start(SERVER)
         live.launched("ETH")
         self.ended(live)
-        (run,) = [run for run in live.trainings() if run.tags["dagster/asset_partition_range_start"] == "ETH"]
+        (run,) = [run for run in live.trainings() if "ETH" in self.symbols_of(live, run)]
         assert run.status is dg.DagsterRunStatus.SUCCESS
-
-    def test_a_lost_cursor_launches_nothing_again(self, live: Deployment) -> None:
-        live.fail("LUNC")
-        live.launched("LUNC")
-        before = live.trained()
-        workspace = str(live.folder / "workspace.yaml")
-        live.dagster("sensor", "cursor", "retrain_sensor", "--delete", "-w", workspace)
-        live.ticked(2)
-        assert live.trained() == before
 
     def test_kills_at_random_moments_lose_and_double_nothing(self, live: Deployment) -> None:
         moments = random.Random(1)
@@ -114,25 +100,10 @@ class RetrainingOnALiveDaemon:
             live.start(DAEMON)
         live.launched(*symbols)
 
-    def test_in_the_end_each_failure_had_one_training_and_each_decision_knows_what_came_of_it(
-        self, live: Deployment
-    ) -> None:
-        """Of whatever was asked before, in any order; a check over all of them asks again, and nothing follows."""
-        live.check()
-        live.ticked(2)
-        self.ended(live)
-        live.ticked(2)
-        assert set(live.trained().values()) <= {1}
-        first = live.decisions().drop_duplicates("symbol")
-        assert set(first["symbol"]) == live.trained().keys()
-        of_run = {s: run.run_id for run in live.trainings() for s in self.symbols_of(live, run)}
-        assert dict(zip(first["symbol"], first["run_id"], strict=True)) == of_run
-        assert first["result"].notna().all()
-
     def test_failures_of_a_run_are_one_message_and_no_alert_is_told_twice(self, live: Deployment) -> None:
         """The mail server is dead all the while, which fails no run."""
-        live.fail("UNI", "NEAR", "TON")
-        wanted = {f"check_failed/models:model_is_fresh/{symbol}" for symbol in ("UNI", "NEAR", "TON")}
+        live.fail("UNI", "AAVE", "NEAR")
+        wanted = {f"check_failed/models:model_is_fresh/{symbol}" for symbol in ("UNI", "AAVE", "NEAR")}
 
         def told() -> list[set[str]]:
             bodies = [json.loads(body) for _, _, body in live.web.taken]
@@ -142,9 +113,27 @@ class RetrainingOnALiveDaemon:
         assert sum(bool(wanted & message) for message in told()) == 1
         every = [alert for _, _, body in live.web.taken for alert in alerts_of(json.loads(body))]
         assert len(every) == len({alert["key"] for alert in every})
-        assert all(alert["url"].startswith("https://ui.example/") for alert in every)
+        assert all(alert["link"].startswith("https://ui.example/") for alert in every)
         self.ended(live)
         assert not live.instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE]))
+
+    def test_in_the_end_each_failure_had_one_training_whose_result_its_decision_knows(self, live: Deployment) -> None:
+        """A new daemon without a cursor, and another check that all of them fail, start nothing within the cooldown.
+
+        The first symbol fails too, for its candles end long ago; its training is a model's, and the policy knows it.
+        """
+        self.ended(live)
+        live.kill(DAEMON)
+        workspace = str(live.folder / "workspace.yaml")
+        live.dagster("sensor", "cursor", "retrain_sensor", "--delete", "-w", workspace)
+        live.check()
+        live.start(DAEMON)
+        live.ticked(2)
+        assert set(live.trained().values()) == {1}
+        first = live.decisions().drop_duplicates("symbol")
+        of_run = {symbol: run.run_id for run in live.trainings() for symbol in self.symbols_of(live, run)}
+        assert dict(zip(first["symbol"], first["run_id"], strict=True)) == of_run
+        assert first["result"].notna().all()
 
     @staticmethod
     def ended(live: Deployment) -> None:
@@ -154,8 +143,7 @@ class RetrainingOnALiveDaemon:
     @staticmethod
     def symbols_of(live: Deployment, run: dg.DagsterRun) -> list[str]:
         """Whom a run trains."""
-        first, last = (live.symbols.index(run.tags[f"dagster/asset_partition_range_{end}"]) for end in ("start", "end"))
-        return live.symbols[first : last + 1]
+        return covered(run.tags, live.symbols)
 
 
 def alerts_of(body: dict[str, Any]) -> list[dict[str, Any]]:
