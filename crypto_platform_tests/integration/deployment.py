@@ -220,9 +220,14 @@ class Deployment:
     # Runs and ticks
 
     def trainings(self) -> list[dg.DagsterRun]:
-        """Trainings that were launched."""
-        runs = self.instance.get_runs(dg.RunsFilter(job_name="train_job"))
-        return [run for run in runs if run.status is not dg.DagsterRunStatus.NOT_STARTED]
+        """Trainings that were launched and did not fail before they began, as runs do whose launching daemon dies."""
+        records = self.instance.get_run_records(dg.RunsFilter(job_name="train_job"))
+        return [
+            record.dagster_run
+            for record in records
+            if record.dagster_run.status is not dg.DagsterRunStatus.NOT_STARTED
+            and not (record.dagster_run.status is dg.DagsterRunStatus.FAILURE and record.start_time is None)
+        ]
 
     def trained(self) -> Counter[str]:
         """How many launched trainings each symbol had."""
@@ -259,7 +264,7 @@ class Deployment:
 def configured(config: dict[str, Any]) -> dict[str, Any]:
     """A deployment's `dagster.yaml`, with the queue looked at more often."""
     config["run_coordinator"]["config"] |= {"dequeue_interval_seconds": 1, "user_code_failure_retry_delay": 5}
-    config["run_monitoring"] |= {"poll_interval_seconds": 2}
+    config["run_monitoring"] |= {"poll_interval_seconds": 2, "start_timeout_seconds": 90}
     config.pop("compute_logs", None)
     config.pop("local_artifact_storage", None)
     return config

@@ -85,6 +85,12 @@ class History:
             if not self.instance.get_runs(dg.RunsFilter(tags={"dagster/run_key": str(request.run_key)})):
                 self.run(status, tags)
 
+    def end(self, run_id: str, *, begun: bool = True) -> None:
+        """A run fails, after its first step or before it."""
+        if begun:
+            self.instance.report_dagster_event(DagsterEvent("PIPELINE_START", "train_job"), run_id)
+        self.instance.report_run_failed(self.instance.get_run_by_id(run_id))
+
     def run(self, status: str, tags: dict[str, str], **config: bool) -> str:
         """A training in the run storage."""
         held = {"ops": {"models": {"config": config}}}
@@ -161,7 +167,9 @@ def test_what_is_beyond_a_tick_s_runs_waits_for_the_next_and_is_not_lost(
 
 def test_a_failure_is_answered_once(history: History) -> None:
     history.fail("ETH", check=FRESH)
-    assert asked(history.tick()) == [["ETH"]]
+    requests = history.tick()
+    assert asked(requests) == [["ETH"]]
+    history.launch(requests)
     assert history.tick() == []
     assert history.tick() == []
 
@@ -179,7 +187,8 @@ def test_a_tick_in_the_middle_of_a_run_misses_none_of_the_rest(history: History)
     """Evaluations are numbered when planned: one made later may have a lower number."""
     history.plan("a", ACCURACY, DRIFT, FRESH)
     history.evaluate("a", FRESH, "BTC", passed=False)
-    assert asked(history.tick()) == [["BTC"]]
+    history.launch(history.tick())
+    assert history.trained() == {"BTC": 1}
     history.evaluate("a", ACCURACY, "ETH", passed=False, at=NOON + timedelta(milliseconds=5))
     assert asked(history.tick()) == [["ETH"]]
 
@@ -189,7 +198,8 @@ def test_runs_side_by_side_hide_nothing_of_each_other(history: History) -> None:
     history.plan("a", DRIFT, symbols=("BTC", "ETH"))
     history.plan("b", DRIFT, symbols=("ADA",))
     history.evaluate("b", DRIFT, "ADA", passed=False, at=NOON + timedelta(seconds=1))
-    assert asked(history.tick()) == [["ADA"]]
+    history.launch(history.tick())
+    assert history.trained() == {"ADA": 1}
     history.evaluate("a", DRIFT, "BTC", passed=False, at=NOON)
     assert asked(history.tick()) == [["BTC"]]
 
@@ -200,7 +210,9 @@ def test_a_second_failure_is_answered_once_the_cooldown_is_over(
 ) -> None:
     """Also where the first training left no model whose age could hold it back."""
     history.fail("BTC")
-    history.launch(history.tick(), "FAILURE")
+    history.launch(history.tick(), "STARTED")
+    (run,) = history.instance.get_runs()
+    history.end(run.run_id)
     history.now = NOON + timedelta(hours=hours)
     history.fail("BTC", at=history.now)
     assert asked(history.tick()) == expected
@@ -240,7 +252,9 @@ def test_a_failure_that_waits_for_its_cooldown_starts_nothing(history: History) 
     history.plan("a", ACCURACY, FRESH)
     history.evaluate("a", ACCURACY, "BTC", passed=False, retrain=False)
     history.evaluate("a", FRESH, "ETH", passed=False, retrain=True)
-    assert asked(history.tick()) == [["ETH"]]
+    requests = history.tick()
+    assert asked(requests) == [["ETH"]]
+    history.launch(requests)
     assert history.tick() == []
 
 
@@ -288,14 +302,14 @@ def test_a_training_of_somebody_else_keeps_its_symbols_waiting_until_it_shows_wh
     """The daily training covers all symbols, and trains those that are due."""
     run = history.run(status, range_tags(["BTC"]), only_due=True)
     history.fail("BTC", "ETH")
-    assert asked(history.tick()) == [["ETH"]]
+    history.launch(history.tick())
+    assert history.trained() == {"BTC": 1, "ETH": 1}
     assert history.tick() == []
     assert history.skipped == "1 symbols wait for a training under way"
     if trains:
         write_version(history.platform, "BTC", NOON - timedelta(minutes=20))
-    history.instance.report_run_failed(history.instance.get_run_by_id(run))
+    history.end(run)
     assert asked(history.tick()) == ([] if trains else [["BTC"]])
-    assert history.tick() == []
 
 
 def write_version(platform: Platform, symbol: str, at: datetime) -> None:
@@ -329,16 +343,42 @@ def write_decision(platform: Platform, symbol: str, *, yes: bool = True) -> None
         warehouse.insert_missing(connection, retrain_decisions, warehouse.records([row]))
 
 
-@pytest.mark.parametrize("status", ["FAILURE", "CANCELED"])
-def test_the_decision_says_what_became_of_a_run_that_could_not_say_it_itself(history: History, status: str) -> None:
+def decisions(history: History) -> dict[str, tuple[str | None, str | None]]:
+    d = retrain_decisions.c
+    rows = history.platform.store.read(select(d.symbol, d.run_id, d.result).where(d.run_id.is_not(None)))
+    return {row.symbol: (row.run_id, row.result) for row in rows.itertuples()}
+
+
+def test_the_decision_says_what_became_of_a_run_that_could_not_say_it_itself(history: History) -> None:
     for symbol in ("BTC", "ETH", "ADA"):
         write_decision(history.platform, symbol, yes=symbol != "ETH")
     history.fail("BTC", "ETH")
-    history.launch(history.tick(), status)
-    history.tick()
+    history.launch(history.tick(), "STARTED")
     (run,) = history.instance.get_runs()
-    d = retrain_decisions.c
-    rows = history.platform.store.read(select(d.symbol, d.run_id, d.result).order_by(d.symbol))
-    found = {row.symbol: (row.run_id, row.result) for row in rows.itertuples()}
-    assert found["BTC"] == (run.run_id, f"the run ended as {status}")
-    assert not any(isinstance(value, str) for symbol in ("ETH", "ADA") for value in found[symbol])
+    history.end(run.run_id)
+    history.tick()
+    assert decisions(history) == {"BTC": (run.run_id, "the run ended as FAILURE")}
+
+
+@pytest.mark.parametrize("cursor_is_lost", [True, False])
+def test_a_run_that_failed_before_it_began_is_launched_again_twice(history: History, cursor_is_lost: bool) -> None:
+    """As where a daemon dies in the middle of a launch; the decision is left to the run that takes its place."""
+    write_decision(history.platform, "BTC")
+    history.fail("BTC")
+    for attempt in range(1, retrain.ATTEMPTS + 1):
+        requests = history.tick()
+        assert asked(requests) == [["BTC"]]
+        history.launch(requests, "STARTING")
+        assert history.tick() == []
+        assert len(history.instance.get_runs()) == attempt
+        history.end(history.instance.get_runs()[0].run_id, begun=False)
+        assert decisions(history) == {}
+        history.cursor = None if cursor_is_lost else history.cursor
+    assert history.tick() == []
+    assert decisions(history)["BTC"][1] == "the run ended as FAILURE"
+
+
+def test_a_queued_run_that_a_person_canceled_is_not_launched_again(history: History) -> None:
+    history.fail("BTC")
+    history.launch(history.tick(), "CANCELED")
+    assert history.tick() == []
