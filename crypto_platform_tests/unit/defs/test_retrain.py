@@ -158,10 +158,10 @@ def test_what_is_beyond_a_tick_s_runs_waits_for_the_next_and_is_not_lost(
     found = []
     for _ in range(4):
         requests = history.tick()
-        found += asked(requests)
+        found.append(asked(requests))
         history.launch(requests)
         history.now += timedelta(minutes=1)
-    assert found == [["BTC"], ["ADA", "SOL", "DOT"]]
+    assert found == [[["BTC"]], [["ADA", "SOL", "DOT"]], [], []]
     assert history.trained() == dict.fromkeys(("BTC", "ADA", "SOL", "DOT"), 1)
 
 
