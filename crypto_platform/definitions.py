@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 
 from crypto_platform import settings as configuration
-from crypto_platform.defs import alerts, automation, checks, jobs
+from crypto_platform.defs import alerts, automation, checks, jobs, retrain
 from crypto_platform.defs.assets import oversight, raw, science
 from crypto_platform.defs.partitions import symbol_partitions
 from crypto_platform.defs.resources import Platform
@@ -40,7 +40,7 @@ def _build(settings: Settings, resource_overrides: Mapping[str, Any]) -> dg.Defi
         jobs=jobs.build(),
         schedules=automation.schedules(settings, keys),
         sensors=[
-            automation.retrain_sensor(keys),
+            retrain.retrain_sensor(keys),
             alerts.alerts_sensor(keys, running=bool(settings.targets.names)),
         ],
         resources={"platform": Platform(settings), **resource_overrides},

@@ -1,7 +1,7 @@
 """`crypto-platform demo`: a market flowing through the whole asset graph to a report."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -65,6 +65,7 @@ def demo(
 def _run(stage: Any, platform: Any, as_of: datetime) -> None:
     """The main job: what the schedules would have done, with training a week ago and now."""
     from crypto_platform.defs import jobs
+    from crypto_platform.defs.partitions import contiguous
     from crypto_platform.operations import decide
 
     symbols = [symbol.name for symbol in platform.settings.followed]
@@ -96,7 +97,7 @@ def _run(stage: Any, platform: Any, as_of: datetime) -> None:
     flagged = [s for s in symbols if any(v.decision.should_retrain for (name, _), v in verdicts.items() if name == s)]
     if flagged:
         with _progress(f"retrain {len(flagged)} of {len(symbols)}, as the sensor would"):
-            for part in _contiguous(flagged, symbols):
+            for part in contiguous(flagged, symbols):
                 stage.run(jobs.TRAIN, part, present, _training("retrain decision"))
     with _progress("measure and write the report"):
         stage.run(jobs.REPORT, [], present)
@@ -108,19 +109,6 @@ def _training(reason: str) -> dict[str, Any]:
 
 def _history(days: int) -> dict[str, Any]:
     return {"ops": {"ohlcv_data": {"config": {"days": days}}}}
-
-
-def _contiguous(chosen: Sequence[str], ordered: Sequence[str]) -> Iterator[list[str]]:
-    """Runs of neighbors: a run of the graph covers a contiguous range of partitions."""
-    part: list[str] = []
-    for name in ordered:
-        if name in chosen:
-            part.append(name)
-        elif part:
-            yield part
-            part = []
-    if part:
-        yield part
 
 
 @contextmanager

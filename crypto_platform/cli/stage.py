@@ -14,7 +14,8 @@ from crypto_platform.errors import PlatformError
 from crypto_platform.storage.artifacts import write_atomically
 
 INSTANCE = "dagster"
-# Runs of one host on SQLite: one at a time, and none is left behind as running for ever.
+# Runs of one host on SQLite: two at a time; none fails since the code server is just being restarted, and none is left
+# behind as running for ever.
 INSTANCE_YAML = """\
 telemetry:
   enabled: false
@@ -23,6 +24,12 @@ nux:
 concurrency:
   runs:
     max_concurrent_runs: 2
+run_coordinator:
+  module: dagster.core.run_coordinator
+  class: QueuedRunCoordinator
+  config:
+    max_user_code_failure_retries: 10
+    user_code_failure_retry_delay: 30
 run_monitoring:
   enabled: true
   max_runtime_seconds: 3600

@@ -13,8 +13,8 @@ from dagster._core.events.log import EventLogEntry
 from dagster._core.storage.tags import PARTITION_NAME_TAG
 
 from crypto_platform.core.alerts import Alert, Evaluation, Kind, one_line
-from crypto_platform.defs.automation import REREAD_SECONDS, Seen
-from crypto_platform.defs.partitions import keys_of
+from crypto_platform.defs.history import REREAD_SECONDS, Seen
+from crypto_platform.defs.partitions import covered
 from crypto_platform.defs.resources import Platform
 from crypto_platform.operations import alerts, events
 
@@ -111,7 +111,7 @@ def evaluations_of(run: dg.DagsterRun, log: Sequence[EventLogEntry], keys: Seque
         if event and event.event_type is dg.DagsterEventType.ASSET_CHECK_EVALUATION:
             found = event.asset_check_evaluation_data
             by_check.setdefault(found.asset_check_key, []).append((entry.timestamp, found))
-    scope = _scope(run, keys)
+    scope = covered(run.tags, keys)
     for key, evaluated in by_check.items():
         asset = key.asset_key.to_user_string()
         single = [str(found.partition) for _, found in evaluated if found.partition]
@@ -124,14 +124,6 @@ def evaluations_of(run: dg.DagsterRun, log: Sequence[EventLogEntry], keys: Seque
             f"/assets/{'/'.join(key.asset_key.path)}?view=checks&checkDetail={key.name}",
             None if set(names) >= set(keys) else frozenset(names),
         )
-
-
-def _scope(run: dg.DagsterRun, keys: Sequence[str]) -> list[str]:
-    """Symbols of a run; none where its range begins or ends with one that is no longer followed."""
-    try:
-        return keys_of(run.tags, keys)
-    except ValueError:
-        return []
 
 
 def _failing(found: dg.AssetCheckEvaluation) -> Mapping[str, str]:

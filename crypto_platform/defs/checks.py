@@ -22,7 +22,7 @@ from crypto_platform.operations.checks import CHECKS, Check, Declared, Scope
 from crypto_platform.operations.checks.candles import candles_are_fresh
 from crypto_platform.operations.checks.served import features_follow_candles, forecasts_are_fresh
 from crypto_platform.symbols import select
-from crypto_platform.tables import features, prediction_outcomes, predictions
+from crypto_platform.tables import features, prediction_outcomes, predictions, retrain_decisions
 
 RULES = CalibratedRules()
 RETRAIN = "retrain"  # metadata of an evaluation: whether the sensor shall train
@@ -83,8 +83,10 @@ def _scope(context: dg.AssetCheckExecutionContext, platform: Platform, partition
     return Scope(symbols, platform.as_of(context.run.tags), platform.settings.feature_set)
 
 
-def _spec(check: Declared, partitions: dg.PartitionsDefinition) -> dg.AssetCheckSpec:
-    return dg.AssetCheckSpec(check.name, asset=check.asset, partitions_def=partitions, description=check.says)
+def _spec(check: Declared, partitions: dg.PartitionsDefinition, *after: str) -> dg.AssetCheckSpec:
+    return dg.AssetCheckSpec(
+        check.name, asset=check.asset, partitions_def=partitions, description=check.says, additional_deps=after
+    )
 
 
 def _once(check: Check, partitions: dg.PartitionsDefinition) -> dg.AssetChecksDefinition:
@@ -173,9 +175,10 @@ def _decision_checks(partitions: dg.PartitionsDefinition) -> dg.AssetChecksDefin
     """The three findings of the retrain decision, symbol by symbol; `retrain_sensor` trains where one fails."""
     keys = decision_keys()
 
-    @dg.multi_asset_check(
-        specs=[_spec(check, partitions) for check in DECISIONS], name="decision_checks", can_subset=True
-    )
+    # After the decision: a run that an evaluation launches finds the row it is to be written on.
+    specs = [_spec(check, partitions, retrain_decisions.name) for check in DECISIONS]
+
+    @dg.multi_asset_check(specs=specs, name="decision_checks", can_subset=True)
     def evaluate(context: dg.AssetCheckExecutionContext, platform: dg.ResourceParam[Platform]) -> Iterator[Any]:
         symbols = keys_of(context.run.tags, partitions.get_partition_keys())
         verdicts = decide.judge(

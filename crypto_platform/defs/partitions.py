@@ -1,7 +1,7 @@
 """The one partition: by symbol, in the order of the symbols file. Time lives in the tables."""
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import dagster as dg
 from dagster._core.storage.tags import (
@@ -39,6 +39,19 @@ def shards(keys: Sequence[str], n: int) -> list[Sequence[str]]:
     return [keys[a:b] for a, b in itertools.pairwise(bounds)]
 
 
+def contiguous(chosen: Collection[str], keys: Sequence[str]) -> Iterator[list[str]]:
+    """Those of `keys` that are chosen, in runs of neighbors: what a run of the graph can cover.
+
+    Examples
+    --------
+    >>> list(contiguous({"ADA", "BTC", "ETH"}, ["BTC", "ETH", "SOL", "ADA"]))
+    [['BTC', 'ETH'], ['ADA']]
+    """
+    for is_chosen, part in itertools.groupby(keys, key=set(chosen).__contains__):
+        if is_chosen:
+            yield list(part)
+
+
 def keys_of(tags: Mapping[str, str], all_keys: Sequence[str]) -> list[str]:
     """Partitions a run covers, read from its tags; all of them for a run without partition tags."""
     if PARTITION_NAME_TAG in tags:
@@ -49,3 +62,11 @@ def keys_of(tags: Mapping[str, str], all_keys: Sequence[str]) -> list[str]:
         )
         return list(all_keys[first : last + 1])
     return list(all_keys)
+
+
+def covered(tags: Mapping[str, str], all_keys: Sequence[str]) -> list[str]:
+    """As `keys_of`, of a run of any age: none where its range begins or ends with one that is no longer followed."""
+    try:
+        return keys_of(tags, all_keys)
+    except ValueError:
+        return []

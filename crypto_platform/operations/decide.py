@@ -191,6 +191,17 @@ def note_results(store: Warehouse, report: Report, run_id: str) -> None:
             )
 
 
+def note_end(store: Warehouse, run_id: str, result: str) -> None:
+    """Write how a training run ended on the decisions it answers, where it could not write its results itself."""
+    d = retrain_decisions.c
+    with store.begin() as connection:
+        connection.execute(
+            update(retrain_decisions)
+            .where(d.run_id == run_id, d.result.is_(None))
+            .values(result=result[:RESULT_LENGTH])
+        )
+
+
 _RESULT: Final = frozenset({"status", "version", "why", "gate"})
 
 

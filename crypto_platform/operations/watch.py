@@ -72,12 +72,7 @@ def trainings(store: Warehouse, keys: Sequence[Key], as_of: datetime, rules: Res
     """Newest training of each key, how many of the last days led to no promotion, and whether a challenger waits."""
     m = model_versions.c
     symbols = sorted({symbol for symbol, _ in keys})
-    newest = store.read(
-        select(m.symbol, m.horizon, func.max(m.trained_at).label("last"))
-        .where(m.symbol.in_(symbols), m.trained_at <= as_of)
-        .group_by(m.symbol, m.horizon)
-    )
-    last = {(row.symbol, int(row.horizon)): row.last.to_pydatetime() for row in newest.itertuples()}
+    last = _newest_trainings(store, symbols, as_of)
     recent = store.read(
         select(m.symbol, m.horizon, m.trained_at).where(
             m.symbol.in_(symbols), m.trained_at <= as_of, m.trained_at > as_of - timedelta(days=rules.within_days)
@@ -115,6 +110,26 @@ def refusals(store: Warehouse, keys: Sequence[Key], as_of: datetime) -> dict[Key
     )
     newest = {(row.symbol, int(row.horizon)): (row.details or {}).get(GATE) for row in rows.itertuples()}
     return {key: words_of(newest[key]) for key in keys if key in newest}
+
+
+def last_trained(
+    store: Warehouse, symbols: Sequence[str], horizons: Sequence[int], as_of: datetime
+) -> dict[str, datetime]:
+    """When each symbol was last trained for all horizons; absent where it was not."""
+    newest = _newest_trainings(store, symbols, as_of)
+    of_symbol = {symbol: [newest.get((symbol, horizon)) for horizon in horizons] for symbol in symbols}
+    known = {symbol: [at for at in moments if at] for symbol, moments in of_symbol.items()}
+    return {symbol: min(moments) for symbol, moments in known.items() if len(moments) == len(horizons)}
+
+
+def _newest_trainings(store: Warehouse, symbols: Sequence[str], as_of: datetime) -> dict[Key, datetime]:
+    m = model_versions.c
+    rows = store.read(
+        select(m.symbol, m.horizon, func.max(m.trained_at).label("last"))
+        .where(m.symbol.in_(symbols), m.trained_at <= as_of)
+        .group_by(m.symbol, m.horizon)
+    )
+    return {(row.symbol, int(row.horizon)): row.last.to_pydatetime() for row in rows.itertuples()}
 
 
 def evidence(

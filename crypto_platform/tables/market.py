@@ -154,7 +154,7 @@ ohlcv_gaps = Table(
     document("asked", "Sources that answered without these hours at the last attempt", nullable=False),
     text("filled_from", "Source whose candles stand in for the primary's; NULL where no candle does", nullable=True),
     CheckConstraint("gap_end > gap_start", name="ends_after_its_start"),
-    comment="One row per stretch of hours, between two candles of the primary source, of which it has none.",
+    comment="One row per stretch of hours between two stored candles that has none, or stand-ins of one other source.",
     info={"grain": "symbol, gap"},
 )
 

@@ -5,17 +5,13 @@ import hashlib
 import hmac
 import json
 import re
-import socket
 import ssl
-import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
 from email.parser import BytesParser
 from email.policy import default as modern
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -39,9 +35,9 @@ from crypto_platform.targets.config import TargetConfig
 from crypto_platform.targets.slack import Slack
 from crypto_platform.targets.smtp import Email
 from crypto_platform.targets.webhook import Webhook
+from crypto_platform_tests.integration.processes import free_port
+from crypto_platform_tests.integration.receivers import KEY, SECRET, Web, web_server
 
-KEY = bytes(range(32))
-SECRET = "whsec_" + base64.b64encode(KEY).decode()
 HIDDEN = "s3cr3t-word"
 
 
@@ -50,60 +46,10 @@ def message(text: str = "no model; see <!channel> & ß", sent_at: datetime | Non
     return compose([alert], sent_at=sent_at or datetime.now(UTC), ui_url="https://ui.example", label="SIMULATED")
 
 
-class Web(ThreadingHTTPServer):
-    """A web server that keeps what it is sent, and answers as told."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), WebHandler)
-        self.taken: list[tuple[str, dict[str, str], bytes]] = []
-        self.status, self.body, self.headers = 200, b'{"ok": true}', {}
-        self.drip = 0.0  # seconds between the bytes of the answer
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that hangs up is part of these tests."""
-
-
-class WebHandler(BaseHTTPRequestHandler):
-    server: Web
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.server.taken.append((self.path, dict(self.headers), body))
-        self.send_response(self.server.status)
-        for name, value in self.server.headers.items():
-            self.send_header(name, value)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(self.server.body)))
-        self.end_headers()
-        for i in range(len(self.server.body)):
-            time.sleep(self.server.drip)
-            self.wfile.write(self.server.body[i : i + 1])
-            self.wfile.flush()
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        """Say nothing."""
-
-
 @pytest.fixture
 def web() -> Iterator[Web]:
-    with Web() as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
+    with web_server() as server:
         yield server
-        server.shutdown()
-        thread.join()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture

@@ -136,9 +136,9 @@ def _alarms(found: Hindsight) -> TableOf:
         "Alarms and false alarms",
         "An alarm is a training that accuracy or drift asked for, not age alone, whatever the gate said of its bundle. "
         "It is false where the model that served would have had no more log loss than the refit until the next one, a "
-        "week at most. Where nothing can be gained about half are false, so look at the mean gain of a refit (positive: "
-        "it helped) and its interval, over days with alarms. The policy that did not decide is judged by the refits its "
-        "recorded verdicts ask for.",
+        "week at most. Where nothing can be gained about half are false, so look at the mean gain of a refit (above "
+        "0 it helped) and its interval, over days with alarms. The policy that did not decide is judged by the refits "
+        "its recorded verdicts ask for.",
         ("Policy", "Alarms", "Judged", "False", "Share", "Shown to help", "Shown to harm", "Mean gain"),
         [_alarm(alarms) for alarms in found.alarms],
     )

@@ -211,7 +211,7 @@ def _due(d: Deployment, at: datetime) -> None:
 
 
 def _answer(d: Deployment, at: datetime) -> None:
-    """The sensor: symbols of which the decision just made asks for training, once a day at most."""
+    """The sensor: symbols of which the decision just made asks for training, once in a cooldown."""
     asked = _asked(d, at - SENSOR_INTERVAL)
     by_reason: dict[str, list[str]] = {}
     for symbol, reason in asked.items():
@@ -224,10 +224,13 @@ def _asked(d: Deployment, decided_at: datetime) -> dict[str, str]:
     """Reason of each symbol to train, in the order followed."""
     rows = d.store.read(decide.recorded(d.names, decided_at))
     rows = rows[rows["should_retrain"].astype(bool)]
-    c, day = retrain_decisions.c, decided_at.replace(hour=0, minute=0)
+    c, cooldown = retrain_decisions.c, timedelta(hours=d.rules.restraint.cooldown_hours)
     answered = d.store.read(
         select(c.symbol).where(
-            c.symbol.in_(d.names), c.decision_time >= day, c.decision_time < decided_at, c.run_id.is_not(None)
+            c.symbol.in_(d.names),
+            c.decision_time > decided_at - cooldown,
+            c.decision_time < decided_at,
+            c.run_id.is_not(None),
         )
     )
     by_symbol = dict(iter(rows[~rows["symbol"].isin(answered["symbol"])].groupby("symbol")))

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import select
 
 from crypto_platform.core.promotion import Outcome
+from crypto_platform.defs.checks import decision_keys
 from crypto_platform.operations import registry
 from crypto_platform.tables import model_versions
 
@@ -185,6 +186,21 @@ def test_the_retrain_decision_is_checked_symbol_by_symbol(
     )
     assert set(evaluations(result, "features_have_not_drifted")) == set(symbols)
     assert materialized(result) == {("retrain_decisions", symbol): 1 for symbol in symbols}
+
+
+def test_a_decision_is_written_before_an_evaluation_asks_for_its_training(
+    world: Any, hour: dg.ExecuteInProcessResult
+) -> None:
+    """A run that the sensor launches at once finds the row it is to be written on."""
+    events = world.run("retrain_decision_job").all_events
+    written = [i for i, event in enumerate(events) if event.is_step_materialization]
+    asked = [
+        i
+        for i, event in enumerate(events)
+        if event.event_type is dg.DagsterEventType.ASSET_CHECK_EVALUATION
+        and event.asset_check_evaluation_data.check_name in decision_keys()
+    ]
+    assert max(written) < min(asked)
 
 
 @pytest.fixture(scope="module")
