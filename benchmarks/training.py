@@ -5,7 +5,6 @@ Once on one thread; for eight symbols on two processes beside one after the othe
 
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import get_context
 from statistics import median
@@ -19,6 +18,7 @@ from threadpoolctl import threadpool_limits
 
 from crypto_platform.core import estimators, metrics, splits, validation
 from crypto_platform.core.estimators import VOLATILITY_FEATURE, ModelParameters, TrainingSet
+from crypto_platform.operations.workers import pool
 
 SEED: Final = 7
 MONTH: Final = 720
@@ -85,13 +85,11 @@ def run(*, quick: bool) -> str:
 
 def crowd(known: TrainingSet, parameters: ModelParameters, n_rounds: int) -> tuple[float, float, float, float]:
     """Wall seconds: plain fits of `CROWD` symbols in turn, ours on two processes; ours alone, ours beside neighbors."""
-    context = get_context("forkserver")
-    context.set_forkserver_preload([__name__])
-    with ProcessPoolExecutor(CORES, mp_context=context) as pool:
-        list(pool.map(estimators.fit, [known] * CORES, [parameters] * CORES))
+    with pool(CORES) as processes:
+        list(processes.map(estimators.fit, [known] * CORES, [parameters] * CORES))
 
         def together() -> None:
-            list(pool.map(estimators.fit, [known] * CROWD, [parameters] * CROWD))
+            list(processes.map(estimators.fit, [known] * CROWD, [parameters] * CROWD))
 
         def in_turn() -> None:
             for _ in range(CROWD):

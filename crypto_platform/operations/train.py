@@ -2,10 +2,8 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, replace
 from datetime import datetime, timedelta
-from multiprocessing import get_context
 from typing import Any, Final
 
 import numpy as np
@@ -24,6 +22,7 @@ from crypto_platform.errors import ArtifactError, NotTrainableError
 from crypto_platform.operations import registry, training_rows, watch
 from crypto_platform.operations.registration import Trained, register
 from crypto_platform.operations.results import Report, SymbolResult
+from crypto_platform.operations.workers import pool
 from crypto_platform.storage import bundles
 from crypto_platform.storage.artifacts import ArtifactStore
 from crypto_platform.storage.warehouse import Warehouse
@@ -131,11 +130,8 @@ def _run(jobs: Sequence[tuple[Any, ...]], workers: int) -> Iterator[Trained]:
         for job in jobs:
             yield _train_one(*job)
         return
-    # Fork would copy this process' threads and connections; a fork server starts clean and imports once.
-    context = get_context("forkserver")
-    context.set_forkserver_preload(["crypto_platform.operations.train", "sklearn.ensemble"])
-    with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=context) as pool:
-        yield from pool.map(_train_one, *zip(*jobs, strict=True))
+    with pool(min(workers, len(jobs))) as processes:
+        yield from processes.map(_train_one, *zip(*jobs, strict=True))
 
 
 def _train_one(

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from datetime import datetime, timedelta
 from io import BytesIO
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Final, Self
 
@@ -26,6 +25,7 @@ from crypto_platform.operations import feature_rows, training_rows
 from crypto_platform.operations.aliases import CHAMPION
 from crypto_platform.operations.machine.schedules import Key, Refit, Schedule
 from crypto_platform.operations.machine.ticks import Deployment
+from crypto_platform.operations.workers import pool
 from crypto_platform.storage.artifacts import write_atomically
 from crypto_platform.storage.warehouse import Warehouse
 from crypto_platform.tables import features, prediction_outcomes, predictions
@@ -257,7 +257,5 @@ class _Pool:
         if self._workers == 1:
             return [fit_and_forecast(*job) for job in jobs]
         if self._pool is None:
-            context = get_context("forkserver")
-            context.set_forkserver_preload(["crypto_platform.operations.train", "sklearn.ensemble"])
-            self._pool = ProcessPoolExecutor(self._workers, mp_context=context)
+            self._pool = pool(self._workers)
         return list(self._pool.map(fit_and_forecast, *zip(*jobs, strict=True)))

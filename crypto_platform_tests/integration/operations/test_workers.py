@@ -1,0 +1,45 @@
+"""Workers end with the process that started them, however it ended."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+STARTS_TWO = """
+import time
+
+from crypto_platform.operations.workers import pool
+
+if __name__ == "__main__":
+    with pool(2) as processes:
+        print(*set(processes.map(work, range(20))), flush=True)
+        time.sleep(600)
+"""
+WORK = "def work(_): import os, time; time.sleep(0.3); return os.getpid()"
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks at processes through /proc")
+def test_workers_of_a_killed_process_end(tmp_path: Path) -> None:
+    script = tmp_path / "starts_two.py"
+    script.write_text(f"{WORK}\n{STARTS_TWO}")
+    with subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True) as starter:
+        assert starter.stdout is not None
+        workers = [int(word) for word in starter.stdout.readline().split()]
+        assert len(workers) == 2
+        assert all(map(is_alive, workers))
+        os.kill(starter.pid, signal.SIGKILL)
+    deadline = time.monotonic() + 30
+    while any(map(is_alive, workers)):
+        assert time.monotonic() < deadline, "a worker outlives the process it works for"
+        time.sleep(0.1)
