@@ -93,6 +93,7 @@ class Forecasts:
     def __init__(self, deployment: Deployment, rows: pd.DataFrame, folder: Path) -> None:
         self._deployment = deployment
         self._folder = folder
+        self._none = rows.iloc[:0]  # with the types of all columns
         self._rows = {key: part.reset_index(drop=True) for key, part in rows.groupby(["symbol", "horizon"])}
         self._made: dict[tuple[Key, datetime], pd.Series] = {}
 
@@ -125,13 +126,14 @@ class Forecasts:
             for number, refit in enumerate(refits):
                 inside = _between(moments, refit.at, refits[number + 1].at if number + 1 < len(refits) else None)
                 parts.append(self.by(key, refit, inside))
-        return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+        parts = [part for part in parts if len(part)]
+        return pd.concat(parts, ignore_index=True) if parts else self._none
 
     def by(self, key: Key, refit: Refit, positions: Hours) -> pd.DataFrame:
         """What one fit would have forecast at some of the key's served rows."""
         made = self._made.get((key, refit.trained_at))
         if made is None or not len(positions):
-            return pd.DataFrame(columns=["symbol", "horizon", "hour", "candle", "up", "prob_up", "right", "loss"])
+            return self._none
         rows = self._rows[key].iloc[positions]
         rows = rows.assign(prob_up=made.reindex(rows["candle"]).to_numpy(float))
         return scored(rows[rows["prob_up"].notna()])

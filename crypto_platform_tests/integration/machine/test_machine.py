@@ -1,5 +1,6 @@
 """The time machine decides the same in every home, killed or not, tick by tick or in strides, and like the graph."""
 
+import json
 import os
 import random
 import shutil
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from sqlalchemy import select
@@ -19,13 +21,14 @@ from crypto_platform.core.estimators import ModelParameters
 from crypto_platform.core.hours import HOUR
 from crypto_platform.core.timetable import COLLECT, EXPERIMENT, HOURLY, RETRAIN_DECISION, TRAIN
 from crypto_platform.errors import ConfigurationError
-from crypto_platform.operations.machine import ticks
+from crypto_platform.operations import training_rows
+from crypto_platform.operations.machine import arms, evidence, report, schedules, ticks
 from crypto_platform.operations.machine.run import Journey, operate, timetable
 from crypto_platform.operations.verify import verify
 from crypto_platform.replay.history import Supply
 from crypto_platform.replay.simulated import SimulatedMarket
 from crypto_platform.sources.catalog import is_candle_vendor
-from crypto_platform.tables import model_aliases, retrain_decisions
+from crypto_platform.tables import model_versions, retrain_decisions
 from crypto_platform_tests.integration.machine.worlds import (
     ARRIVAL,
     COLLECTED,
@@ -62,16 +65,19 @@ def _nothing_left(_done: int, _total: int, at: datetime, what: str) -> None:
 
 
 def test_the_small_world_is_worth_testing(undisturbed: Tables) -> None:
-    """Every hour is forecast, and the sensor and the schedule both train."""
-    predictions = undisturbed["predictions"]
-    hours = predictions.groupby(["symbol", "horizon"])["prediction_timestamp"].nunique()
-    assert (hours >= DAYS // HOUR).all()
-    assert predictions["prob_up"].notna().mean() > 0.9
-    reasons = set(undisturbed["model_aliases"]["reason"])
+    """Every hour has its row, most a forecast; the sensor trains, the gate refuses, promotes, and lets others wait."""
+    rows = undisturbed["predictions"]
+    served = rows[rows["role"] == "champion"]
+    assert (served.groupby(["symbol", "horizon"])["prediction_timestamp"].nunique() >= DAYS // HOUR).all()
+    assert served["prob_up"].notna().mean() > 0.5
+    aliases = undisturbed["model_aliases"]
+    reasons = set(aliases.loc[aliases["alias"] == "champion", "reason"])
     assert ticks.FIRST_TRAINING in reasons
     assert any(reason.startswith("checks failed") for reason in reasons)
+    assert "challenger" in set(aliases["alias"])
+    assert len(undisturbed["model_versions"]) > len(aliases)
     assert undisturbed["retrain_decisions"]["run_id"].notna().any()
-    assert len(undisturbed["prediction_outcomes"]) > 2 * 2 * 60
+    assert len(undisturbed["prediction_outcomes"]) > 100
 
 
 def test_another_home_gets_the_same_rows_and_bundles(undisturbed: Tables, tmp_path: Path) -> None:
@@ -237,8 +243,8 @@ def test_other_settings_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_graph_writes_the_same_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """From one store on, half a day of ticks by the machine and by the asset graph's jobs, a training included."""
-    begun, until = START + timedelta(hours=35), START + timedelta(hours=38)
+    """From one store on, some hours of ticks by the machine and by the asset graph's jobs, a training included."""
+    begun, until = START + timedelta(hours=29), START + timedelta(hours=31)
     ours, theirs = tmp_path / "machine", tmp_path / "graph"
     full = ModelParameters(seed=20_260_101)
     with world(ours, parameters=full) as small:
@@ -264,7 +270,7 @@ def test_the_graph_writes_the_same_rows(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def _trained_between(small: World, start: datetime, until: datetime) -> bool:
-    at = small.deployment.store.read(select(model_aliases.c.at))["at"]
+    at = small.deployment.store.read(select(model_versions.c.trained_at))["trained_at"]
     return bool(((at > pd.Timestamp(start)) & (at <= pd.Timestamp(until))).any())
 
 
@@ -299,3 +305,45 @@ def _answer(stage: object, small: World, at: datetime) -> None:
         if len(mine):
             reason = f"checks failed: {', '.join(ticks.causes(mine))}"
             stage.run(TRAIN, [symbol], at.isoformat(), {"ops": {"models": {"config": {"reason": reason}}}})  # type: ignore[attr-defined]
+
+
+def test_hindsight_is_of_the_hours_served_and_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every schedule is scored on no other hours than were served; what was fitted once is not fitted again."""
+    with world(tmp_path / "hindsight") as small:
+        small.operate(START + timedelta(hours=50))
+        found = evidence.gather(small.deployment, tmp_path / "hindsight")
+        rows = arms.served(small.deployment.store, SYMBOLS, START, START + DAYS)
+        for horizon in (1, 3):
+            mine = [arm for arm in found.arms if arm.horizon == horizon]
+            served = int((rows["horizon"] == horizon).sum())
+            assert (served > 0) == (horizon == 1), "the gate lets nobody serve 3 h ahead so far"
+            assert {arm.n for arm in mine} == {served}
+            assert len(mine) == 5
+        daily = next(arm for arm in found.arms if arm.name == schedules.DAILY)
+        assert daily.n_refits == 2 * (1 + 3)  # of two symbols: the first, and at 00:20 of three days
+        assert [decided.n for decided in found.decisions] == [9] * 4
+        assert sum(decided.trained for decided in found.decisions) == len(small.tables()["model_versions"])
+        monkeypatch.setattr(arms, "fit_and_forecast", lambda *_: pytest.fail("it was fitted before"))
+        assert evidence.gather(small.deployment, tmp_path / "hindsight") == found
+        paths = report.write(found, tmp_path)
+        assert "SIMULATED" in paths["html"].read_text()
+        assert schedules.NEVER in paths["md"].read_text()
+        assert json.loads(paths["json"].read_text())["arms"][0]["n"] == found.arms[0].n
+
+
+def test_never_refitting_forecasts_by_the_first_model_alone(tmp_path: Path) -> None:
+    with world(tmp_path / "never") as small:
+        small.operate(START + timedelta(hours=20))
+        d = small.deployment
+        rows = arms.served(d.store, SYMBOLS, START, START + DAYS)
+        key = ("ETH", 1)
+        first = schedules.Refit(START, START)
+        forecasts = arms.Forecasts(d, rows, tmp_path)
+        forecasts.make([{key: [first]}])
+        learned = training_rows.labeled(d.store, *key, START, d.settings.train_days, d.settings.feature_set)
+        assert learned.hours.max() < START.timestamp() / 3600 - 1
+        made = forecasts.of({key: [first]})
+        assert len(made) == int(((rows["symbol"] == "ETH") & (rows["horizon"] == 1)).sum()) > 15
+        assert made["loss"].to_numpy() == pytest.approx(
+            -np.log(np.where(made["up"] == 1, made["prob_up"], 1 - made["prob_up"]))
+        )

@@ -40,7 +40,7 @@ COLLECTED = frozenset(
 
 
 def market(seed: int = 1) -> SimulatedMarket:
-    return SimulatedMarket(Scenario(seed, START - timedelta(days=63), SYMBOLS))
+    return SimulatedMarket(Scenario(seed, START - timedelta(days=63), SYMBOLS, edge=0.25))  # what the gate lets through
 
 
 @dataclass
