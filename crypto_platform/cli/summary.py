@@ -9,6 +9,7 @@ from sqlalchemy import func, select
 from crypto_platform.cli.data import show_forecasts
 from crypto_platform.cli.shared import console, show
 from crypto_platform.core.accuracy import score
+from crypto_platform.core.promotion import GATE
 from crypto_platform.operations import decide
 from crypto_platform.operations.compare import REPORT_NAME as AB_REPORT_NAME
 from crypto_platform.operations.observe import forecasts_with_outcomes
@@ -58,7 +59,13 @@ def _show_decisions(platform: Any, as_of: datetime) -> None:
     followed = [symbol.name for symbol in platform.settings.followed]
     rows = platform.store.read(decide.recorded(followed, as_of))
     cells = [
-        [r.symbol, f"{r.horizon} h", "retrain" if r.should_retrain else "keep", "; ".join(r.reasons) or None]
+        [
+            r.symbol,
+            f"{r.horizon} h",
+            "retrain" if r.should_retrain else "keep",
+            "; ".join(r.reasons) or None,
+            r.result and r.result.rpartition(f", {GATE} ")[2].split(";")[0],
+        ]
         for r in rows.itertuples()
     ]
-    show("Retrain decisions", ("symbol", "horizon", "verdict", "why"), cells)
+    show("Retrain decisions", ("symbol", "horizon", "verdict", "why", "what came of it"), cells)
