@@ -24,10 +24,12 @@ from crypto_platform.errors import ConfigurationError
 from crypto_platform.operations import training_rows
 from crypto_platform.operations.machine import arms, evidence, report, schedules, ticks
 from crypto_platform.operations.machine.run import Journey, operate, timetable
+from crypto_platform.operations.results import Report
 from crypto_platform.operations.verify import verify
 from crypto_platform.replay.history import Supply
 from crypto_platform.replay.simulated import SimulatedMarket
 from crypto_platform.sources.catalog import is_candle_vendor
+from crypto_platform.storage.warehouse import Warehouse
 from crypto_platform.tables import model_versions, retrain_decisions
 from crypto_platform_tests.integration.machine.worlds import (
     ARRIVAL,
@@ -347,3 +349,34 @@ def test_never_refitting_forecasts_by_the_first_model_alone(tmp_path: Path) -> N
         assert made["loss"].to_numpy() == pytest.approx(
             -np.log(np.where(made["up"] == 1, made["prob_up"], 1 - made["prob_up"]))
         )
+
+
+def test_a_training_killed_before_its_result_is_noted_is_noted_later(tmp_path: Path) -> None:
+    """Both ways of training: what the daily tick finds due, and what a decision asks for."""
+    killed: set[str] = set()
+    note = ticks.decide.note_results
+
+    def noted(store: Warehouse, done: Report, run_id: str) -> None:
+        if is_deadly and run_id not in killed:
+            killed.add(run_id)
+            raise Killed
+        note(store, done, run_id)
+
+    ended = []
+    for is_deadly in (False, True):
+        home = tmp_path / str(is_deadly)
+        with world(home, horizons=(1,), cooldown_hours=6) as small, pytest.MonkeyPatch.context() as patch:
+            patch.setattr(ticks.train, "DUE_AFTER", timedelta(days=1))
+            patch.setattr(ticks.decide, "note_results", noted)
+            while True:
+                try:
+                    small.operate(START + timedelta(hours=49))
+                except Killed:
+                    continue
+                break
+            ended.append(small.tables())
+    trained_at = ended[0]["model_versions"]["trained_at"]
+    assert {(moment.hour, moment.minute) for moment in trained_at} >= {(0, 20)}
+    assert (trained_at.dt.minute == 41).any()
+    assert len(killed) > 2
+    assert_same(*ended)
