@@ -127,6 +127,7 @@ class RetrainingOnALiveDaemon:
         live.check()
         live.start(DAEMON)
         live.ticked(2)
+        self.ended(live)  # a launch that an earlier kill cut short may be asked for again only now
         assert set(live.trained().values()) == {1}
         first = live.decisions().drop_duplicates("symbol")
         of_run = {symbol: run.run_id for run in live.trainings() for symbol in self.symbols_of(live, run)}
