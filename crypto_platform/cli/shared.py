@@ -107,7 +107,7 @@ def banner(provenance: Provenance | None) -> str:
     if provenance is Provenance.SIMULATED:
         return "[bold black on yellow] SIMULATED [/] every price here was generated; none of it happened"
     if provenance is Provenance.RECORDED:
-        return "[bold black on cyan] RECORDED [/] real history, moved in time by whole weeks"
+        return "[bold black on cyan] RECORDED [/] real history, replayed"
     return ""
 
 
