@@ -108,6 +108,8 @@ def simulate(
         with _progress("hours", quiet=as_json) as progress:
             run.operate(deployment, journey, progress)
         if not arms:
+            if not as_json:
+                console.print("Operated. Without --no-arms the same command compares schedules and writes the report.")
             return
         with _progress("fits", quiet=as_json) as progress:
             found = evidence.gather(
