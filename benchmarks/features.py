@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from statistics import median
 from typing import Final
 
@@ -68,12 +68,12 @@ def _seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
-def _difference(whole: pd.DataFrame, window: pd.DataFrame, newest: dict[str, object]) -> float:
+def _difference(whole: pd.DataFrame, window: pd.DataFrame, newest: dict[str, datetime]) -> float:
     """Largest difference of a feature of the newest hour, relative to its size where that is above 1."""
     names = list(OURS.features)
     full = science.compute(whole, NO_SENTIMENT, OURS)
     full = full[full["timestamp"] == NOW - HOUR].reset_index(drop=True)
-    alone = science.compute(window, NO_SENTIMENT, OURS, newest)  # type: ignore[arg-type]
+    alone = science.compute(window, NO_SENTIMENT, OURS, newest)
     assert alone["symbol"].tolist() == full["symbol"].tolist()
     a, b = full[names].to_numpy(float), alone[names].to_numpy(float)
     assert (np.isnan(a) == np.isnan(b)).all()

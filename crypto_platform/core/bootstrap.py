@@ -11,6 +11,7 @@ Floats = NDArray[np.float64]
 
 REPLICATIONS: Final = 1_000
 LEVEL: Final = 0.95
+Z_95: Final = 1.959963984540054  # half width of a normal interval of that level, in standard errors
 DAY: Final = 24
 _CELLS: Final = 1 << 22  # resampled rows in memory at a time
 

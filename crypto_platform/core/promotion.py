@@ -12,13 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crypto_platform.core import eprocess
-from crypto_platform.core.bootstrap import Resample, block_length, interval
+from crypto_platform.core.bootstrap import Z_95, Resample, block_length, interval
 from crypto_platform.core.calibration import log_losses, slope_and_error
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-Z_95: Final = 1.959963984540054
 UNCALIBRATED: Final = "uncalibrated"
 GATE: Final = "gate"  # what a bundle's details call the record of its gate at the training
 REVIEW: Final = "review"  # and that of its trial in the shadow; the actor of what follows

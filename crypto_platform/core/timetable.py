@@ -11,6 +11,7 @@ EXPERIMENT, REPORT, RETRAIN_DECISION = "experiment_job", "report_job", "retrain_
 
 DAY: Final = timedelta(days=1)
 EVERY_HOUR: Final = range(24)
+RETRAIN_SENSOR: Final = "retrain_sensor"  # not of the timetable: it looks at the checks of each decision
 SENSOR_INTERVAL: Final = timedelta(minutes=1)  # between two looks of the retrain sensor at the decision checks
 
 

@@ -14,7 +14,7 @@ import dagster as dg
 from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES, RunRecord
 from dagster._core.storage.tags import SENSOR_NAME_TAG
 
-from crypto_platform.core.timetable import SENSOR_INTERVAL
+from crypto_platform.core.timetable import RETRAIN_SENSOR, SENSOR_INTERVAL
 from crypto_platform.defs import jobs
 from crypto_platform.defs.assets.science import MODELS
 from crypto_platform.defs.history import Failure, Seen, advanced, failed_since
@@ -23,7 +23,6 @@ from crypto_platform.defs.resources import Platform
 from crypto_platform.operations import decide, watch
 from crypto_platform.operations.decide import ANSWERED_WITHIN
 
-RETRAIN_SENSOR: Final = "retrain_sensor"
 RUNS_A_TICK: Final = 10  # a run costs seconds to start, whatever it trains: the rest waits for the next tick
 FAILED_AT_TAG: Final = "crypto_platform/failed_at"  # of a run: the newest failure it answers, POSIX seconds
 UNDER_WAY: Final = [status for status in NOT_FINISHED_STATUSES if status is not dg.DagsterRunStatus.NOT_STARTED]

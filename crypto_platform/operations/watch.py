@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from sqlalchemy import and_, func, select
 
+from crypto_platform.core.bootstrap import Z_95
 from crypto_platform.core.calibrated import Champion, DriftDay
 from crypto_platform.core.calibrated import Served as Evidence
 from crypto_platform.core.cusum import COIN, Alarm, e_detector, expected_accuracy, one_per_horizon
@@ -29,7 +30,6 @@ from crypto_platform.tables.features import PARTS
 
 Key = tuple[str, int]
 LONGEST: Final = timedelta(days=90)  # of outcomes that are read
-Z_95: Final = 1.959963984540054
 _KEY: Final = ("symbol", "horizon", "prediction_timestamp", "version")
 
 

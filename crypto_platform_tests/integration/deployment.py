@@ -17,6 +17,7 @@ import dagster as dg
 import pandas as pd
 import yaml
 from dagster._core.definitions.run_request import InstigatorType
+from dagster._core.errors import DagsterUserCodeUnreachableError
 from dagster._core.scheduler.instigation import InstigatorTick
 from dagster._grpc.client import DagsterGrpcClient
 from sqlalchemy import select, update
@@ -24,10 +25,10 @@ from sqlalchemy import select, update
 from crypto_platform import settings as configuration
 from crypto_platform.core.features import DEFAULT
 from crypto_platform.core.hours import HOUR
+from crypto_platform.core.timetable import RETRAIN_SENSOR
 from crypto_platform.definitions import build_defs
 from crypto_platform.defs.partitions import covered, range_tags
 from crypto_platform.defs.resources import Platform
-from crypto_platform.defs.retrain import RETRAIN_SENSOR
 from crypto_platform.operations.build import build_features
 from crypto_platform.settings import Settings
 from crypto_platform.storage import warehouse
@@ -136,9 +137,7 @@ class Deployment:
         assert self.processes[SERVER].poll() is None, self.log(SERVER)
         try:
             DagsterGrpcClient(port=self.grpc_port, host="127.0.0.1").ping("there?")
-        except Exception as error:
-            if type(error).__name__ != "DagsterUserCodeUnreachableError":
-                raise
+        except DagsterUserCodeUnreachableError:
             return False
         return True
 

@@ -12,12 +12,13 @@ from crypto_platform.core.timetable import (
     HOURLY,
     REPORT,
     RETRAIN_DECISION,
+    RETRAIN_SENSOR,
     SENSOR_INTERVAL,
     TRAIN,
 )
 from crypto_platform.errors import ConfigurationError
 from crypto_platform.operations import watermarks
-from crypto_platform.operations.machine.ticks import SENSOR, Deployment, begin, do
+from crypto_platform.operations.machine.ticks import Deployment, begin, do
 from crypto_platform.operations.provenance import provenance_of_store
 from crypto_platform.operations.watermarks import Mark
 from crypto_platform.storage.warehouse import Warehouse
@@ -25,7 +26,7 @@ from crypto_platform.symbols import ALL
 
 DATASET: Final = "simulation"  # of the watermark that says how far
 NEXT: Final = "next_hour"  # first candle that the next hourly tick forecasts
-DECIDING: Final = frozenset({TRAIN, RETRAIN_DECISION, SENSOR})
+DECIDING: Final = frozenset({TRAIN, RETRAIN_DECISION, RETRAIN_SENSOR})
 
 Progress = Callable[[int, int, datetime, str], None]
 
@@ -67,7 +68,7 @@ def timetable(after: datetime, until: datetime) -> list[Tick]:
         Tick(at, cadence.job) for cadence in CADENCES if cadence.job != REPORT for at in cadence.ticks(after, until)
     ]
     looks = (
-        Tick(at + SENSOR_INTERVAL, SENSOR)
+        Tick(at + SENSOR_INTERVAL, RETRAIN_SENSOR)
         for cadence in CADENCES
         if cadence.job == RETRAIN_DECISION
         for at in cadence.ticks(after - SENSOR_INTERVAL, until - SENSOR_INTERVAL)

@@ -9,7 +9,15 @@ import pandas as pd
 from sqlalchemy import select
 
 from crypto_platform.core.estimators import ModelParameters
-from crypto_platform.core.timetable import COLLECT, EXPERIMENT, HOURLY, RETRAIN_DECISION, SENSOR_INTERVAL, TRAIN
+from crypto_platform.core.timetable import (
+    COLLECT,
+    EXPERIMENT,
+    HOURLY,
+    RETRAIN_DECISION,
+    RETRAIN_SENSOR,
+    SENSOR_INTERVAL,
+    TRAIN,
+)
 from crypto_platform.errors import PlatformError
 from crypto_platform.operations import (
     build,
@@ -36,7 +44,6 @@ from crypto_platform.storage.warehouse import Warehouse
 from crypto_platform.symbols import ALL
 from crypto_platform.tables import model_versions, retrain_decisions
 
-SENSOR: Final = "retrain_sensor"  # not of the timetable: it looks at the checks of each decision
 FIRST_TRAINING: Final = "first training"
 DUE: Final = "simulation:due"  # of the watermark that says whom the last daily tick trains
 
@@ -101,7 +108,7 @@ def do(deployment: Deployment, job: str, at: datetime, since: datetime | None, *
     ----------
     deployment : Deployment
     job : str
-        Of `core.timetable`, or `SENSOR`.
+        Of `core.timetable`, or `RETRAIN_SENSOR`.
     at : datetime
     since : datetime or None
         First hour that is not forecast yet, where more than the newest may be.
@@ -124,7 +131,7 @@ def do(deployment: Deployment, job: str, at: datetime, since: datetime | None, *
         _compare(deployment, at)
     elif job == RETRAIN_DECISION:
         _decide(deployment, at)
-    elif job == SENSOR:
+    elif job == RETRAIN_SENSOR:
         _answer(deployment, at)
     else:
         raise ValueError(f"the time machine has no job {job!r}")

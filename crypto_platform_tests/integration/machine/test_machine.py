@@ -19,7 +19,7 @@ from sqlalchemy import select
 
 from crypto_platform.core.estimators import ModelParameters
 from crypto_platform.core.hours import HOUR
-from crypto_platform.core.timetable import COLLECT, EXPERIMENT, HOURLY, RETRAIN_DECISION, TRAIN
+from crypto_platform.core.timetable import COLLECT, EXPERIMENT, HOURLY, RETRAIN_DECISION, RETRAIN_SENSOR, TRAIN
 from crypto_platform.errors import ConfigurationError
 from crypto_platform.operations import training_rows
 from crypto_platform.operations.machine import arms, evidence, report, schedules, ticks
@@ -286,7 +286,7 @@ def _by_graph(small: World, start: datetime, until: datetime, monkeypatch: pytes
             small.deployment.set_clock(tick.at)
             config = None
             symbols = list(SYMBOLS)
-            if tick.job == ticks.SENSOR:
+            if tick.job == RETRAIN_SENSOR:
                 _answer(stage, small, tick.at)
                 continue
             if tick.job == TRAIN:

@@ -14,6 +14,7 @@ from dagster._core.events import DagsterEvent, DagsterEventType
 from sqlalchemy import select
 
 from crypto_platform import settings as configuration
+from crypto_platform.core.timetable import RETRAIN_SENSOR
 from crypto_platform.definitions import build_defs
 from crypto_platform.defs import history as reading
 from crypto_platform.defs import retrain
@@ -26,7 +27,7 @@ from crypto_platform.tables import model_versions, retrain_decisions
 SYMBOLS = ("BTC", "ETH", "ADA", "SOL", "DOT")
 NOON = datetime.now(UTC)  # runs are stamped by the instance's clock
 ACCURACY, DRIFT, FRESH = decision_keys()
-SENSOR = {"dagster/sensor_name": retrain.RETRAIN_SENSOR}
+SENSOR = {"dagster/sensor_name": RETRAIN_SENSOR}
 
 
 @dataclass
@@ -74,7 +75,7 @@ class History:
         context = dg.build_sensor_context(
             self.instance, cursor=self.cursor, repository_def=self.repository, resources={"platform": self.platform}
         )
-        data = self.repository.get_sensor_def(retrain.RETRAIN_SENSOR).evaluate_tick(context)
+        data = self.repository.get_sensor_def(RETRAIN_SENSOR).evaluate_tick(context)
         self.cursor, self.skipped = data.cursor, data.skip_message
         return list(data.run_requests or ())
 

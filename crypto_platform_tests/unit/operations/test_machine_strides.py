@@ -3,9 +3,8 @@
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
-from crypto_platform.core.timetable import COLLECT, EXPERIMENT, HOURLY, REPORT, RETRAIN_DECISION, TRAIN
+from crypto_platform.core.timetable import COLLECT, EXPERIMENT, HOURLY, REPORT, RETRAIN_DECISION, RETRAIN_SENSOR, TRAIN
 from crypto_platform.operations.machine.run import DECIDING, in_strides, timetable
-from crypto_platform.operations.machine.ticks import SENSOR
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 ALL = timetable(START, START + timedelta(days=2))
@@ -21,7 +20,7 @@ def test_the_timetable_is_in_order_and_complete() -> None:
 def test_a_look_of_the_sensor_follows_each_decision() -> None:
     decisions = [tick.at for tick in ALL if tick.job == RETRAIN_DECISION]
     assert len(decisions) == 8
-    assert [tick.at for tick in ALL if tick.job == SENSOR] == [at + timedelta(minutes=1) for at in decisions]
+    assert [tick.at for tick in ALL if tick.job == RETRAIN_SENSOR] == [at + timedelta(minutes=1) for at in decisions]
 
 
 def test_every_deciding_tick_is_kept_and_finds_the_newest_hour_and_experiment() -> None:
