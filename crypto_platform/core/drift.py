@@ -74,19 +74,19 @@ def wasserstein(ranks: NDArray[np.int64], ordered: Floats) -> Floats:
     -----
     The complement's distribution function follows from the subset's F and that of all values, k/n after k values: the
     area is n/(n - size) times that between these two. Between two ranks F is constant, so sums over k come from prefix
-    sums, split where k/n passes F: a subset costs as many steps as it has members.
+    sums at the ranks and where k/n passes F: a subset costs as many steps as it has members. With L and S the sums of
+    steps and of k/n times steps, a stretch from a to c, split at b, adds F(2 L(b) - L(a) - L(c)) less the same of S.
     """
-    n, size = len(ordered), (ranks < len(ordered)).sum(axis=1, keepdims=True)
+    n, size, below = len(ordered), (ranks < len(ordered)).sum(axis=1), np.arange(ranks.shape[1] + 1)
     steps = np.diff(ordered, prepend=ordered[0])
     level, slope = steps.cumsum(), (np.arange(n) * steps).cumsum() / n
     ends = np.minimum(np.pad(ranks, ((0, 0), (1, 1)), constant_values=((0, 0), (0, n))), n - 1)
-    low, high = ends[:, :-1], ends[:, 1:]
-    below = np.arange(ranks.shape[1] + 1)
-    split = np.clip(below * n // size, low, high)
-    share = below / size
-    over = share * (level[split] - level[low]) - (slope[split] - slope[low])
-    under = (slope[high] - slope[split]) - share * (level[high] - level[split])
-    return np.asarray((over + under).sum(axis=1) * n / (n - size[:, 0]))
+    split = (below * n / size[:, None]).astype(np.int64)
+    np.clip(split, ends[:, :-1], ends[:, 1:], out=split)
+    at_ends = np.r_[below, 0] + np.r_[0, below]  # each end closes one stretch and opens the next
+    held = 2 * (level[split] @ below) - level[ends] @ at_ends
+    passed = 2 * (slope[split].sum(axis=1) - slope[ends].sum(axis=1)) + slope[-1]
+    return np.asarray((held / size - passed) * n / (n - size))
 
 
 def null_distances(reference: Floats, window: int = WINDOW_HOURS, step: int = STEP_HOURS) -> Floats:
@@ -122,8 +122,6 @@ def measure(reference: Floats, current: Floats, window: int = WINDOW_HOURS, step
     reference, current : array, shape (n_hours,), (window,)
         Hour by hour; NaN where unknown.
     """
-    from scipy.stats import ks_2samp  # noqa: PLC0415
-
     held, seen = reference[np.isfinite(reference)], current[np.isfinite(current)]
     if len(seen) < MIN_KNOWN * window or len(held) < window:
         return Channel(None)
@@ -132,7 +130,8 @@ def measure(reference: Floats, current: Floats, window: int = WINDOW_HOURS, step
         return Channel(None)
     both = np.r_[held, seen]
     order = np.argsort(both, kind="stable")
-    distance = float(wasserstein(np.flatnonzero(order >= len(held))[None, :], both[order])[0]) / spread
+    is_current, ordered = order >= len(held), both[order]
+    distance = float(wasserstein(np.flatnonzero(is_current)[None, :], ordered)[0]) / spread
     null = null_distances(reference, window, step) / spread
     return Channel(
         distance,
@@ -140,9 +139,17 @@ def measure(reference: Floats, current: Floats, window: int = WINDOW_HOURS, step
         float(np.quantile(null, 0.99)) if len(null) else None,
         len(null),
         psi=_psi(held, seen),
-        ks=float(ks_2samp(held, seen, method="asymp").statistic),
+        ks=_kolmogorov_smirnov(is_current, ordered),
         shift=float((seen.mean() - held.mean()) / spread),
     )
+
+
+def _kolmogorov_smirnov(is_current: NDArray[np.bool_], ordered: Floats) -> float:
+    """Greatest gap between the distribution functions of the members and of the rest; after equal values only."""
+    after = np.flatnonzero(np.append(np.diff(ordered) > 0, True))
+    seen = is_current.cumsum()
+    gaps = seen / seen[-1] - (np.arange(1, len(ordered) + 1) - seen) / (len(ordered) - seen[-1])
+    return float(np.abs(gaps[after]).max())
 
 
 def _psi(reference: Floats, current: Floats) -> float:

@@ -3,9 +3,10 @@
 Every number that is reported of a model comes from here, never from the refit that serves.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from itertools import repeat
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ from crypto_platform.errors import NotTrainableError
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+Each = Callable[..., Iterable[Any]]  # `map`, or that of a pool of processes
 
 IMPORTANCE_ROWS: Final = 500
 
@@ -100,7 +102,12 @@ class WalkForward:
 
 
 def walk_forward(
-    rows: TrainingSet, folds: Sequence[Fold], parameters: ModelParameters, span: int, importance_rows: int = 0
+    rows: TrainingSet,
+    folds: Sequence[Fold],
+    parameters: ModelParameters,
+    span: int,
+    importance_rows: int = 0,
+    each: Each = map,
 ) -> WalkForward:
     """Fit on each fold's training part, forecast its test part.
 
@@ -114,6 +121,8 @@ def walk_forward(
         Hours of a test window.
     importance_rows : int
         Test rows to measure the importance of features on, over all folds; 0 does not.
+    each : callable
+        Works off the folds, in order.
 
     Raises
     ------
@@ -123,14 +132,10 @@ def walk_forward(
     usable = [fold for fold in folds if len(np.unique(rows.directions[fold.train])) == 2]
     if not usable:
         raise NotTrainableError("no walk-forward fold could be fitted: the history is too short")
-    scores: list[dict[str, Floats]] = []
-    importance: list[dict[str, Floats]] = []
     chosen = _spread([len(fold.test) for fold in usable], importance_rows)
-    for fold, picked in zip(usable, chosen, strict=True):
-        fitted = estimators.fit(rows.take(fold.train), parameters)
-        scores.append(estimators.predict(fitted.models, rows.inputs[fold.test], rows.feature_names, rows.horizon))
-        if len(picked):
-            importance.append(_exchange(fitted, rows.take(fold.test), picked, scores[-1], parameters.seed))
+    worked_off = each(_score_fold, repeat(rows), usable, chosen, repeat(parameters))
+    scores, rises = zip(*worked_off, strict=True)
+    importance = [rise for rise in rises if rise]
     together = {name: np.concatenate([score[name] for score in scores]) for name in scores[0]}
     spans = _spans(rows, usable)
     forecasts, calibrators = _calibrated(rows, usable, spans, together, span)
@@ -139,6 +144,16 @@ def walk_forward(
         {name: np.sum([part[name] for part in importance], axis=0) / count for name in importance[0]} if count else {}
     )
     return WalkForward(forecasts, calibrators, means, count, together, spans)
+
+
+def _score_fold(
+    rows: TrainingSet, fold: Fold, picked: Ints, parameters: ModelParameters
+) -> tuple[dict[str, Floats], dict[str, Floats]]:
+    """Uncalibrated forecasts of a fold's test part, and what exchanged features cost on some of its rows."""
+    fitted = estimators.fit(rows.take(fold.train), parameters)
+    scores = estimators.predict(fitted.models, rows.inputs[fold.test], rows.feature_names, rows.horizon)
+    rises = _exchange(fitted, rows.take(fold.test), picked, scores, parameters.seed) if len(picked) else {}
+    return scores, rises
 
 
 def score_newest(

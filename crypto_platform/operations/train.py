@@ -1,9 +1,13 @@
 """Train the four models of each symbol, try them on hours they have not seen, and hand the bundle to the gate."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from datetime import datetime, timedelta
+from functools import partial
+from itertools import starmap
+from operator import call
 from typing import Any, Final
 
 import numpy as np
@@ -18,6 +22,7 @@ from crypto_platform.core.retraining import Restraint
 from crypto_platform.core.signals import ENSEMBLE
 from crypto_platform.core.splits import Plan
 from crypto_platform.core.training_report import SHOWN_FEATURES
+from crypto_platform.core.validation import Each, Floats, WalkForward
 from crypto_platform.errors import ArtifactError, NotTrainableError
 from crypto_platform.operations import registry, training_rows, watch
 from crypto_platform.operations.registration import Trained, register
@@ -85,7 +90,7 @@ def train(
         Days of rows at most.
     parameters : ModelParameters
     workers : int
-        Processes, one thread each.
+        Processes, one thread each; they share the folds where there are fewer series than processes.
     importance_rows : int
         Out-of-sample rows that the importance of features is measured on; 0 does not.
     reason : str
@@ -126,12 +131,14 @@ def train(
 
 def _run(jobs: Sequence[tuple[Any, ...]], workers: int) -> Iterator[Trained]:
     """Each as soon as it is there, in order: what is registered is not lost with what comes after."""
-    if workers == 1 or len(jobs) <= 1:
-        for job in jobs:
-            yield _train_one(*job)
+    if workers == 1 or not jobs:
+        yield from starmap(_train_one, jobs)
         return
-    with pool(min(workers, len(jobs))) as processes:
-        yield from processes.map(_train_one, *zip(*jobs, strict=True))
+    with pool(workers) as processes, ThreadPoolExecutor(len(jobs), thread_name_prefix="train") as threads:
+        if len(jobs) < workers:
+            yield from threads.map(partial(_train_one, each=processes.map), *zip(*jobs, strict=True))
+        else:
+            yield from processes.map(_train_one, *zip(*jobs, strict=True))
 
 
 def _train_one(
@@ -142,8 +149,9 @@ def _train_one(
     parameters: ModelParameters,
     train_days: int,
     importance_rows: int,
+    each: Each = map,
 ) -> Trained:
-    """The CPU part, in a process of its own: validate the recipe, try it, then refit it on the newest window."""
+    """The CPU part, of processes of its own: validate the recipe, try it, then refit it on the newest window."""
     feature_set = training_rows.available(frame, stored)
     rows = training_rows.training_set(frame, feature_set, horizon)
     plan = splits.plan_for(min(len(rows), 24 * train_days))
@@ -151,15 +159,17 @@ def _train_one(
     try:
         estimators.require_trainable(rows)
         folds = splits.walk_forward_folds(rows.hours, horizon, plan)
-        validated = validation.walk_forward(rows, folds, parameters, plan.test, importance_rows)
-        scores = metrics.evaluate(validated.forecasts, rows, parameters.seed)
-        if held_out := splits.holdout_fold(rows.hours, horizon, plan):
-            forecasts = validation.score_newest(rows, held_out, parameters, validated.calibrators, plan.holdout)
-            scores += metrics.evaluate(forecasts, rows, parameters.seed, metrics.HOLDOUT)
-        trial = _try(rows, plan, parameters, validated)
+        validated = validation.walk_forward(rows, folds, parameters, plan.test, importance_rows, each)
         newest = rows.take(splits.newest_window(rows.hours, int(rows.hours[-1]), plan))
-        fitted = replace(estimators.fit(newest, parameters), calibrators=validated.calibrators)
-        files = bundles.to_files(fitted, newest.inputs)
+        files, trial, held_out, scores = each(
+            call,
+            (
+                partial(_refit, newest, parameters, validated.calibrators),
+                partial(_try, rows, plan, parameters, validated),
+                partial(_hold_out, rows, plan, parameters, validated),
+                partial(metrics.evaluate, validated.forecasts, rows, parameters.seed),
+            ),
+        )
     except NotTrainableError as error:
         return replace(nothing, refusal=str(error))
     except ArtifactError as error:
@@ -171,7 +181,7 @@ def _train_one(
         horizon,
         feature_set,
         files,
-        scores,
+        scores + held_out,
         (int(newest.hours[0]), int(newest.hours[-1])),
         len(newest),
         training_rows.data_hash(rows),
@@ -189,7 +199,24 @@ def _train_one(
     )
 
 
-def _try(rows: TrainingSet, plan: Plan, parameters: ModelParameters, validated: validation.WalkForward) -> Trial:
+def _refit(newest: TrainingSet, parameters: ModelParameters, calibrators: Mapping[str, Floats]) -> dict[str, bytes]:
+    """Files of what is to serve."""
+    fitted = replace(estimators.fit(newest, parameters), calibrators=calibrators)
+    return bundles.to_files(fitted, newest.inputs)
+
+
+def _hold_out(
+    rows: TrainingSet, plan: Plan, parameters: ModelParameters, validated: WalkForward
+) -> list[metrics.Metric]:
+    """Scores of the final holdout, none where the history is too short for one."""
+    fold = splits.holdout_fold(rows.hours, rows.horizon, plan)
+    if fold is None:
+        return []
+    made = validation.score_newest(rows, fold, parameters, validated.calibrators, plan.holdout)
+    return metrics.evaluate(made, rows, parameters.seed, metrics.HOLDOUT)
+
+
+def _try(rows: TrainingSet, plan: Plan, parameters: ModelParameters, validated: WalkForward) -> Trial:
     """The recipe, fitted before the newest hours and calibrated as it would have been then, on these hours."""
     rules = promotion.RULES
     spans = (rules.min_pairs, rules.window_hours)
@@ -203,7 +230,7 @@ def _try(rows: TrainingSet, plan: Plan, parameters: ModelParameters, validated: 
     )
 
 
-def _most_important(validated: validation.WalkForward, names: Sequence[str]) -> list[tuple[str, float]]:
+def _most_important(validated: WalkForward, names: Sequence[str]) -> list[tuple[str, float]]:
     """The first features of the ensemble, and the rise of its log loss without each; a list keeps their order."""
     if not validated.importance:
         return []
@@ -211,7 +238,7 @@ def _most_important(validated: validation.WalkForward, names: Sequence[str]) -> 
     return [(names[i], float(values[i])) for i in np.argsort(-values, kind="stable")[:SHOWN_FEATURES]]
 
 
-def _importance(validated: validation.WalkForward, names: Sequence[str]) -> bytes:
+def _importance(validated: WalkForward, names: Sequence[str]) -> bytes:
     """The readable file: features of each model, the most important first."""
     ranked = {
         model: dict(sorted(zip(names, values.round(6).tolist(), strict=True), key=lambda item: -item[1]))

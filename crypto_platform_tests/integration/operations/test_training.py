@@ -1,6 +1,7 @@
 """What a training process makes of rows: repeatable, with a holdout where the history is long."""
 
 import json
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,7 @@ from crypto_platform.core import features as science
 from crypto_platform.core import metrics
 from crypto_platform.core.estimators import ModelParameters
 from crypto_platform.operations.registration import Trained
-from crypto_platform.operations.train import IMPORTANCE, _train_one
+from crypto_platform.operations.train import IMPORTANCE, _run, _train_one
 from crypto_platform.tables.features import target_direction, target_return
 
 TINY = ModelParameters(forest_trees=3, boosting_iterations=3)
@@ -28,8 +29,12 @@ def rows(hours: int, seed: int = 1) -> pd.DataFrame:
     return inputs.assign(timestamp=timestamps, **labels)
 
 
+def job(frame: pd.DataFrame, importance_rows: int = 0) -> tuple[Any, ...]:
+    return "BTC", 1, frame, science.DEFAULT, TINY, 90, importance_rows
+
+
 def trained(frame: pd.DataFrame, importance_rows: int = 0) -> Trained:
-    return _train_one("BTC", 1, frame, science.DEFAULT, TINY, 90, importance_rows)
+    return _train_one(*job(frame, importance_rows))
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +76,14 @@ def test_equal_rows_make_equal_bundles(quarter: Trained) -> None:
     assert again.said == quarter.said
     assert again.scores == quarter.scores
     json.dumps(again.said, allow_nan=False)  # the manifest takes no other
+
+
+def test_processes_that_share_the_folds_make_the_same_of_them(quarter: Trained) -> None:
+    [again] = _run([job(rows(2160), importance_rows=200)], workers=2)
+    assert again.files == quarter.files
+    assert again.said == quarter.said
+    assert again.scores == quarter.scores
+    assert np.array_equal(again.trial.candidate, quarter.trial.candidate)
 
 
 def test_importance_finds_what_leads(quarter: Trained) -> None:
