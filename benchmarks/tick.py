@@ -157,6 +157,7 @@ class Platform:
             horizons=HORIZONS,
             train_days=TRAIN_DAYS,
             parameters=parameters,
+            expiry=EXPIRY,
         )
         if trained.results[0].details["status"] != "trained":
             raise RuntimeError(f"the benchmark's models cannot be trained: {trained.results[0].details}")

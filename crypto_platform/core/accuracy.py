@@ -11,9 +11,10 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
+from crypto_platform.core.bootstrap import LEVEL
+
 COIN: Final = 0.5
 MIN_SEPARATE: Final = 24  # separate outcomes below which an interval is wider than any edge seen in hourly data
-LEVEL: Final = 0.95
 
 TOO_FEW: Final = "too few outcomes to say"
 NO_EDGE: Final = "no edge shown"

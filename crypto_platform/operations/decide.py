@@ -24,10 +24,11 @@ from crypto_platform.core.retraining import (
     Trainings,
     standardized_shift,
 )
-from crypto_platform.operations import drift, registry, watch
+from crypto_platform.operations import drift, promotion, registry, watch
 from crypto_platform.operations.registry import Served
-from crypto_platform.operations.results import Report, SymbolResult
+from crypto_platform.operations.results import Report, SymbolResult, joined
 from crypto_platform.storage import warehouse
+from crypto_platform.storage.artifacts import ArtifactStore
 from crypto_platform.storage.warehouse import Warehouse
 from crypto_platform.tables import features, retrain_decisions
 
@@ -58,6 +59,28 @@ class Verdicts:
     def decision(self) -> Decision:
         """That of the policy that decides."""
         return self.by_policy[self.policy]
+
+
+def review_and_record(
+    store: Warehouse,
+    artifacts: ArtifactStore,
+    symbols: Sequence[str],
+    *,
+    as_of: datetime,
+    horizons: Sequence[int],
+    rules: Rules,
+    expiry: timedelta,
+    feature_set: FeatureSet = DEFAULT,
+) -> Report:
+    """Review what was promoted, then decide on what serves: see `promotion.review` and `record`.
+
+    A symbol whose champion before cannot be loaded has that as its error; the decision is made all the same.
+    """
+    reviewed = promotion.review(
+        store, artifacts, symbols, as_of=as_of, horizons=horizons, expiry=expiry, feature_set=feature_set
+    )
+    decided = record(store, symbols, as_of=as_of, horizons=horizons, rules=rules, feature_set=feature_set)
+    return joined(decided, reviewed)
 
 
 def judge(

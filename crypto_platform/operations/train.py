@@ -18,13 +18,13 @@ from crypto_platform.core import features as science
 from crypto_platform.core.estimators import ModelParameters, TrainingSet
 from crypto_platform.core.hours import as_of as usable_from
 from crypto_platform.core.promotion import Trial
-from crypto_platform.core.retraining import Restraint
 from crypto_platform.core.signals import ENSEMBLE
 from crypto_platform.core.splits import Plan
 from crypto_platform.core.training_report import SHOWN_FEATURES
 from crypto_platform.core.validation import Each, Floats, WalkForward
 from crypto_platform.errors import ArtifactError, NotTrainableError
 from crypto_platform.operations import registry, training_rows, watch
+from crypto_platform.operations.decide import Rules
 from crypto_platform.operations.registration import Trained, register
 from crypto_platform.operations.results import Report, SymbolResult
 from crypto_platform.operations.workers import pool
@@ -33,28 +33,23 @@ from crypto_platform.storage.artifacts import ArtifactStore
 from crypto_platform.storage.warehouse import Warehouse
 from crypto_platform.tables import model_versions
 
-DUE_AFTER: Final = timedelta(days=7)
 IMPORTANCE: Final = "feature_importance.json"
-EXPIRY: Final = timedelta(days=14)
 
 
 def due(
-    store: Warehouse,
-    symbols: Sequence[str],
-    horizons: Sequence[int],
-    as_of: datetime,
-    restraint: Restraint = retraining.RESTRAINT,
+    store: Warehouse, symbols: Sequence[str], horizons: Sequence[int], as_of: datetime, rules: Rules
 ) -> tuple[str, ...]:
-    """Symbols that lack a champion for a horizon, or whose champion's data ended `DUE_AFTER` ago or earlier.
+    """Symbols that lack a champion for a horizon, or whose champion's data ended as long ago as the rules allow.
 
     None that is held back, as a decision to retrain would be: see `core.retraining.restraint`.
     """
+    restraint, longest = rules.restraint, timedelta(days=rules.calibrated.max_age_days)
     held = registry.champions(store, symbols, as_of)
     trained = watch.trainings(store, [(symbol, h) for symbol in symbols for h in horizons], as_of, restraint)
 
     def is_due(key: tuple[str, int]) -> bool:
         served = held.get(key)
-        is_old = served is None or as_of - usable_from(served.train_end) >= DUE_AFTER
+        is_old = served is None or as_of - usable_from(served.train_end) >= longest
         return is_old and retraining.restraint(trained[key], as_of, restraint) is None
 
     return tuple(symbol for symbol in symbols if any(is_due((symbol, horizon)) for horizon in horizons))
@@ -69,10 +64,10 @@ def train(
     horizons: Sequence[int],
     train_days: int,
     parameters: ModelParameters,
+    expiry: timedelta,
     workers: int = 1,
     importance_rows: int = validation.IMPORTANCE_ROWS,
     reason: str = "requested",
-    expiry: timedelta = EXPIRY,
     feature_set: science.FeatureSet = science.DEFAULT,
 ) -> Report:
     """Train on the newest rows whose labels had resolved by `as_of`; a bundle that passes the gate serves from then on.
@@ -89,14 +84,14 @@ def train(
     train_days : int
         Days of rows at most.
     parameters : ModelParameters
+    expiry : timedelta
+        Age of a champion's training data beyond which the gate asks less beside it.
     workers : int
         Processes, one thread each; they share the folds where there are fewer series than processes.
     importance_rows : int
         Out-of-sample rows that the importance of features is measured on; 0 does not.
     reason : str
         Kept with the change of the alias.
-    expiry : timedelta
-        Age of a champion's training data beyond which the gate asks less beside it.
     feature_set : FeatureSet
         What the stored features are; a bundle leaves out the parts that some of its rows lack.
 

@@ -9,8 +9,7 @@ import dagster as dg
 from crypto_platform.defs import catalog
 from crypto_platform.defs.assets.science import MODELS
 from crypto_platform.defs.resources import Platform
-from crypto_platform.operations import compare, decide, monitor, promotion, report
-from crypto_platform.operations.results import joined
+from crypto_platform.operations import compare, decide, monitor, report
 from crypto_platform.tables import (
     ab_test_results,
     features,
@@ -75,24 +74,17 @@ def build(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
     )
     def decisions(context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform]) -> Iterator[Any]:
         settings, as_of = platform.settings, platform.as_of(context.run.tags)
-        reviewed = promotion.review(
+        decided = decide.review_and_record(
             platform.store,
             platform.artifacts,
             context.partition_keys,
             as_of=as_of,
             horizons=settings.horizons,
+            rules=platform.rules,
             expiry=timedelta(days=settings.expiry_days),
             feature_set=settings.feature_set,
         )
-        decided = decide.record(
-            platform.store,
-            context.partition_keys,
-            as_of=as_of,
-            horizons=settings.horizons,
-            rules=platform.rules,
-            feature_set=settings.feature_set,
-        )
-        yield from catalog.publish(context, platform, joined(decided, reviewed))
+        yield from catalog.publish(context, platform, decided)
 
     @dg.asset(
         **catalog.spec(monitoring_metrics, "monitoring", {"table"}),

@@ -76,7 +76,7 @@ def build(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
     ) -> Iterator[Any]:
         settings, as_of = platform.settings, platform.as_of(context.run.tags)
         symbols = context.partition_keys
-        due = train.due(platform.store, symbols, settings.horizons, as_of, platform.rules.restraint)
+        due = train.due(platform.store, symbols, settings.horizons, as_of, platform.rules)
         chosen = due if config.only_due else tuple(symbols)
         decide.note_run(platform.store, chosen, context.run.run_id, as_of=as_of)
         report = train.train(

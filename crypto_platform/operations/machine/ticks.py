@@ -26,7 +26,6 @@ from crypto_platform.operations import (
     crosscheck,
     decide,
     predict,
-    promotion,
     prune,
     settle,
     train,
@@ -195,11 +194,16 @@ def _compare(d: Deployment, at: datetime) -> None:
 
 def _decide(d: Deployment, at: datetime) -> None:
     s = d.settings
-    expiry = timedelta(days=s.expiry_days)
-    promotion.review(  # a champion before that cannot be loaded is that symbol's error, as it would be then
-        d.store, d.artifacts, d.names, as_of=at, horizons=s.horizons, expiry=expiry, feature_set=s.feature_set
+    decide.review_and_record(  # a champion before that cannot be loaded is that symbol's error, as it would be then
+        d.store,
+        d.artifacts,
+        d.names,
+        as_of=at,
+        horizons=s.horizons,
+        rules=d.rules,
+        expiry=timedelta(days=s.expiry_days),
+        feature_set=s.feature_set,
     )
-    _require(decide.record(d.store, d.names, as_of=at, horizons=s.horizons, rules=d.rules, feature_set=s.feature_set))
 
 
 def _due(d: Deployment, at: datetime) -> None:
@@ -209,7 +213,7 @@ def _due(d: Deployment, at: datetime) -> None:
     """
     held = watermarks.read_marks(d.store, DUE, [ALL]).get(ALL)
     if held is None or held.watermark != at:
-        due = train.due(d.store, d.names, d.settings.horizons, at, d.rules.restraint)
+        due = train.due(d.store, d.names, d.settings.horizons, at, d.rules)
         chosen = due if d.settings.training == "when_due" else tuple(d.names)
         held = Mark(at, details={"symbols": list(chosen)})
         with d.store.begin() as connection:

@@ -365,8 +365,10 @@ def test_a_training_killed_before_its_result_is_noted_is_noted_later(tmp_path: P
     ended = []
     for is_deadly in (False, True):
         home = tmp_path / str(is_deadly)
-        with world(home, horizons=(1,), cooldown_hours=6) as small, pytest.MonkeyPatch.context() as patch:
-            patch.setattr(ticks.train, "DUE_AFTER", timedelta(days=1))
+        with (
+            world(home, horizons=(1,), cooldown_hours=6, retrain_after_days=1.0) as small,
+            pytest.MonkeyPatch.context() as patch,
+        ):
             patch.setattr(ticks.decide, "note_results", noted)
             while True:
                 try:

@@ -98,6 +98,7 @@ class Deployment:
             horizons=(1, 3),
             train_days=30,
             parameters=QUICK,
+            expiry=timedelta(days=14),
             workers=workers,
         )
         if not gated:

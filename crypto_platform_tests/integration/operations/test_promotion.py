@@ -454,7 +454,7 @@ def test_after_three_trainings_in_vain_nothing_is_trained_and_somebody_is_told(s
     """Two of them in the store, the third made of the second; a stop is told once, however often it is decided."""
     at = moment(SECOND + 48)
     assert decided(served, at)["should_retrain"]
-    assert train.due(served.store, ["BTC"], (1,), at) == ("BTC",)
+    assert train.due(served.store, ["BTC"], (1,), at, Rules()) == ("BTC",)
     row = served.store.read(select(model_versions).where(model_versions.c.version == versions(served.store)[1]))
     third = row.assign(version="third", trained_at=pd.Timestamp(moment(SECOND + 20)))
     with served.store.begin() as connection:
@@ -464,7 +464,7 @@ def test_after_three_trainings_in_vain_nothing_is_trained_and_somebody_is_told(s
         assert not decision["should_retrain"]
         assert decision["details"]["held_back"].startswith("stopped: 3 trainings")
         assert any("the newest candidate was" in reason for reason in decision["reasons"])
-    assert train.due(served.store, ["BTC"], (1,), moment(SECOND + 50)) == ()
+    assert train.due(served.store, ["BTC"], (1,), moment(SECOND + 50), Rules()) == ()
     told = [
         alert
         for alert in events.events(served.store, ["BTC"], as_of=moment(SECOND + 56), horizons=(1,), signals=False)
@@ -486,7 +486,7 @@ def test_a_return_is_no_promotion_and_a_waiting_challenger_holds_trainings_back(
     point(served.store, new, moment(SECOND + 7), alias="challenger")
     known = watch.trainings(served.store, [KEY], moment(SECOND + 40), Restraint())
     assert known[KEY].challenger_since == moment(SECOND + 7)
-    assert train.due(served.store, ["BTC"], (1,), moment(SECOND + 24 * 8)) == ()
+    assert train.due(served.store, ["BTC"], (1,), moment(SECOND + 24 * 8), Rules()) == ()
 
 
 def test_the_store_keeps_its_rules_with_shadows_and_a_dropped_challenger(served: Any, moment: Moment) -> None:
