@@ -40,7 +40,7 @@ def rows(n: int) -> TrainingSet:
 
 def recipe(known: TrainingSet, parameters: ModelParameters) -> None:
     """Validate walk-forward, score with intervals, refit: a training without importance and without the store."""
-    plan = splits.plan_for(len(known))
+    plan = splits.plan_for(known.span)
     folds = splits.walk_forward_folds(known.hours, known.horizon, plan)
     found = validation.walk_forward(known, folds, parameters, plan.test)
     metrics.evaluate(found.forecasts, known, parameters.seed)

@@ -1,6 +1,7 @@
 """One walk-forward validation, kept on disk: what has been computed is not computed again."""
 
 import hashlib
+import inspect
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,8 +10,8 @@ from typing import Final
 
 import numpy as np
 
-from crypto_platform.core import splits, validation
-from crypto_platform.core.estimators import ModelParameters, TrainingSet
+from crypto_platform.core import calibration, estimators, novelty, signals, splits, validation
+from crypto_platform.core.estimators import MIN_ROWS, ModelParameters, TrainingSet
 from crypto_platform.core.features import DEFAULT
 from crypto_platform.core.signals import CLASSIFIERS, ENSEMBLE
 from crypto_platform.core.validation import OutOfSample
@@ -48,8 +49,7 @@ def validated(
 ) -> Run:
     """The run of that name, from `folder` if it is there.
 
-    Kept by the recipe that made it: other parameters, plans or features are computed again. Code of models is not part
-    of that: delete the folder after a change of it.
+    Kept by the recipe that made it: other parameters, plans, features or code of the recipe are computed again.
     """
     path = folder / f"{name}-{symbol}-{horizon}h-{_recipe(parameters)}.npz"
     if not path.exists():
@@ -59,18 +59,21 @@ def validated(
 
 
 def _recipe(parameters: ModelParameters) -> str:
-    return hashlib.sha256(repr((parameters, splits.PLANS, DEFAULT.hash)).encode()).hexdigest()[:8]
+    code = [inspect.getsource(module) for module in (calibration, estimators, novelty, signals, splits, validation)]
+    return hashlib.sha256(repr((parameters, DEFAULT.hash, code)).encode()).hexdigest()[:8]
 
 
 def _walk(
     rows: TrainingSet, horizon: int, parameters: ModelParameters
 ) -> tuple[TrainingSet, OutOfSample, OutOfSample | None]:
-    plan = splits.plan_for(len(rows))
-    folds = splits.walk_forward_folds(rows.hours, horizon, plan)
-    found = validation.walk_forward(rows, folds, parameters, plan.test)
-    fold = splits.holdout_fold(rows.hours, horizon, plan)
-    held = fold and validation.score_newest(rows, fold, parameters, found.calibrators, plan.holdout)
-    return rows, found.forecasts, held
+    plan = splits.plan_for(rows.span)
+    folds = splits.walk_forward_folds(rows.hours, horizon, plan, MIN_ROWS)
+    found = validation.walk_forward(rows, folds, parameters, plan.test, novelty=True)
+    fold = splits.holdout_fold(rows.hours, horizon, plan, MIN_ROWS)
+    if fold is None:
+        return rows, found.forecasts, None
+    calibrators = found.calibrators_at(rows, int(rows.hours[fold.test[0]]))
+    return rows, found.forecasts, validation.score_newest(rows, fold, parameters, calibrators, plan.holdout)
 
 
 def _save(path: Path, truth: TrainingSet, result: OutOfSample, holdout: OutOfSample | None) -> None:
@@ -80,6 +83,7 @@ def _save(path: Path, truth: TrainingSet, result: OutOfSample, holdout: OutOfSam
             arrays |= {f"{part}.{name}": getattr(forecasts, name) for name in _FORECASTS}
             arrays |= {f"{part}.{name}": given for name, given in forecasts.prob_up.items()}
             arrays[f"{part}.span"] = np.array(forecasts.span)
+            arrays |= {} if forecasts.novelty is None else {f"{part}.novelty": forecasts.novelty}
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_suffix(f".{os.getpid()}.part")
     with aside.open("wb") as file:
@@ -97,6 +101,7 @@ def _load(path: Path, symbol: str, horizon: int) -> Run:
         return OutOfSample(
             prob_up={model: arrays[f"{name}.{model}"] for model in (*CLASSIFIERS, ENSEMBLE)},
             span=int(arrays[f"{name}.span"]),
+            novelty=arrays.get(f"{name}.novelty"),
             **{field: arrays[f"{name}.{field}"] for field in _FORECASTS},
         )
 

@@ -36,6 +36,7 @@ def backtest(
             chosen(s, names or []),
             as_of=moment(now),
             horizons=s.horizons,
+            n_series=len(s.followed) * len(s.horizons),
             train_days=s.train_days,
             parameters=p.parameters,
             rules=s.signal_rules,

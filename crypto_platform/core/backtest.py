@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crypto_platform.core.estimators import TrainingSet
+from crypto_platform.core.novelty import NOVEL
 from crypto_platform.core.signals import (
     BASIS_POINT,
     CLASSIFIERS,
@@ -147,12 +148,15 @@ def calls_of(result: OutOfSample, truth: TrainingSet, rules: SignalRules, *, bef
     Parameters
     ----------
     result : OutOfSample
+        With the novelty of its rows: what is novel is not acted on.
     truth : TrainingSet
         All labeled rows, for the mean |return| of those that had resolved.
     rules : SignalRules
     before_costs : bool
         The same rules without the cost of the trade.
     """
+    if result.novelty is None:
+        raise ValueError("the rules that serve ask for the novelty of each row: validate with novelty=True")
     votes = combine(np.column_stack([result.prob_up[name] for name in CLASSIFIERS]), result.ridge_return)
     known = np.searchsorted(truth.hours, truth.hours[result.rows] - truth.horizon, side="right")
     sums = np.r_[0.0, np.cumsum(np.abs(truth.returns))]
@@ -160,8 +164,10 @@ def calls_of(result: OutOfSample, truth: TrainingSet, rules: SignalRules, *, bef
         known >= EDGE_WINDOW, (sums[known] - sums[np.maximum(known - EDGE_WINDOW, 0)]) / EDGE_WINDOW, np.nan
     )
     verdicts = [
-        judge(p, agreement, moves, rules)
-        for p, agreement, moves in zip(result.prob_up[ENSEMBLE], votes.agreement, scale, strict=True)
+        judge(p, agreement, moves, rules, novel=bool(far > NOVEL))
+        for p, agreement, moves, far in zip(
+            result.prob_up[ENSEMBLE], votes.agreement, scale, result.novelty, strict=True
+        )
     ]
     return np.array([SIDES[v.before_costs if before_costs else v.signal] for v in verdicts], dtype=np.int64)
 

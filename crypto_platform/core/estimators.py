@@ -71,6 +71,11 @@ class TrainingSet:
     def __len__(self) -> int:
         return len(self.hours)
 
+    @property
+    def span(self) -> int:
+        """Hours from the first row to the last, with rows or not."""
+        return int(self.hours[-1] - self.hours[0]) + 1 if len(self) else 0
+
     def take(self, rows: NDArray[np.int64]) -> "TrainingSet":
         """The given rows of it."""
         return TrainingSet(

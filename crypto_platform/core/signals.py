@@ -149,6 +149,7 @@ def judge(
     Returns
     -------
     Verdict
+        With the reason that lasts longest of those that hold: what a model cannot do at all comes before what it says.
     """
     edge = (2 * prob_up - 1) * mean_abs_return
     cost = rules.round_trip_cost
@@ -156,14 +157,14 @@ def judge(
     side = Signal.BUY if prob_up >= rules.buy else Signal.SELL if prob_up <= rules.sell else Signal.HOLD
 
     reason = None
-    if side is Signal.HOLD:
-        reason = Reason.LOW_CONFIDENCE
-    elif not agreement >= rules.agreement:
-        reason = Reason.DISAGREEMENT
-    elif expired:
+    if expired:
         reason = Reason.MODEL_EXPIRED
     elif novel:
         reason = Reason.NOVEL
+    elif side is Signal.HOLD:
+        reason = Reason.LOW_CONFIDENCE
+    elif not agreement >= rules.agreement:
+        reason = Reason.DISAGREEMENT
     before_costs = side if reason is None else Signal.HOLD
     if reason is None and not abs(edge) > cost:
         reason = Reason.EDGE_BELOW_COST

@@ -37,8 +37,8 @@ class Fold:
 
 MAX_HOLDOUT: Final = 30 * HOURS_PER_DAY
 
-# history from which a plan applies (valid rows: a year or 90 days less what gaps and zero returns take), the plan, and
-# whether it has a holdout; longest first
+# hours of history from which a plan applies (a year or 90 days less what a warm-up takes), the plan, and whether it
+# has a holdout; longest first
 PLANS: Final = (
     (300 * HOURS_PER_DAY, Plan(train=2160, test=168, embargo=24), True),
     (80 * HOURS_PER_DAY, Plan(train=1080, test=120, embargo=24), True),
@@ -46,19 +46,21 @@ PLANS: Final = (
 )
 
 
-def plan_for(n_rows: int) -> Plan:
-    """The plan for a history of that many valid rows; a holdout is the newest tenth, at most 30 days.
+def plan_for(n_hours: int) -> Plan:
+    """The plan for a history of that many hours; a holdout is the newest tenth, at most 30 days.
+
+    Hours without a valid row count: one gap takes two weeks of rows, and is no reason for windows of two weeks.
 
     Examples
     --------
     >>> plan_for(720).holdout, plan_for(2160).holdout, plan_for(8760).holdout
     (0, 216, 720)
     """
-    plan, held_out = next((plan, held_out) for at_least, plan, held_out in PLANS if n_rows >= at_least)
-    return replace(plan, holdout=min(n_rows // 10, MAX_HOLDOUT)) if held_out else plan
+    plan, held_out = next((plan, held_out) for at_least, plan, held_out in PLANS if n_hours >= at_least)
+    return replace(plan, holdout=min(n_hours // 10, MAX_HOLDOUT)) if held_out else plan
 
 
-def walk_forward_folds(hours: NDArray[np.int64], horizon: int, plan: Plan) -> list[Fold]:
+def walk_forward_folds(hours: NDArray[np.int64], horizon: int, plan: Plan, min_rows: int = 1) -> list[Fold]:
     """Folds whose test windows tile the newest part of the history, oldest first.
 
     Parameters
@@ -68,11 +70,13 @@ def walk_forward_folds(hours: NDArray[np.int64], horizon: int, plan: Plan) -> li
     horizon : int
         Hours ahead of the label: row i is trained on only if i + horizon + embargo <= first test hour.
     plan : Plan
+    min_rows : int
+        Rows that a training part must have.
 
     Returns
     -------
     list of Fold
-        Only folds with a whole training window before them and at least one row in both parts.
+        Only folds with a whole training window before them and at least one row to test.
 
     Raises
     ------
@@ -95,7 +99,7 @@ def walk_forward_folds(hours: NDArray[np.int64], horizon: int, plan: Plan) -> li
         last_train = test_start - pause
         train = np.flatnonzero((hours > last_train - plan.train) & (hours <= last_train))
         test = np.flatnonzero((hours >= test_start) & (hours < test_start + plan.test))
-        if len(train) and len(test):
+        if len(train) >= max(min_rows, 1) and len(test):
             folds.append(Fold(train, test))
         test_start -= plan.test
     return folds[::-1]
@@ -118,7 +122,7 @@ def newest_window(hours: NDArray[np.int64], end: int, plan: Plan) -> NDArray[np.
     return np.flatnonzero((hours > upto[-1] - plan.train) & (hours <= end))
 
 
-def newest_fold(hours: NDArray[np.int64], horizon: int, plan: Plan, span: int) -> Fold | None:
+def newest_fold(hours: NDArray[np.int64], horizon: int, plan: Plan, span: int, min_rows: int = 1) -> Fold | None:
     """The newest `span` hours as a test, after a training window with a fold's pause; None without either.
 
     Parameters
@@ -129,17 +133,19 @@ def newest_fold(hours: NDArray[np.int64], horizon: int, plan: Plan, span: int) -
     plan : Plan
     span : int
         Hours, valid rows or not.
+    min_rows : int
+        Rows that the training part must have.
     """
     if not len(hours) or span <= 0:
         return None
     start = int(hours[-1]) + 1 - span
     train = newest_window(hours, start - horizon - plan.embargo, plan)
-    return Fold(train, np.flatnonzero(hours >= start)) if len(train) else None
+    return Fold(train, np.flatnonzero(hours >= start)) if len(train) >= max(min_rows, 1) else None
 
 
-def holdout_fold(hours: NDArray[np.int64], horizon: int, plan: Plan) -> Fold | None:
-    """The newest `plan.holdout` hours as a test; None without a holdout."""
-    return newest_fold(hours, horizon, plan, plan.holdout)
+def holdout_fold(hours: NDArray[np.int64], horizon: int, plan: Plan, min_rows: int = 1) -> Fold | None:
+    """The newest `plan.holdout` hours as a test; None without a holdout, or without `min_rows` to learn from."""
+    return newest_fold(hours, horizon, plan, plan.holdout, min_rows)
 
 
 def trial_fold(
@@ -165,7 +171,6 @@ def trial_fold(
     """
     fewest, most = spans
     for span in range(most, fewest - 1, -HOURS_PER_DAY):
-        fold = newest_fold(hours, horizon, plan, span)
-        if fold is not None and len(fold.train) >= min_rows:
+        if fold := newest_fold(hours, horizon, plan, span, min_rows):
             return fold
     return None

@@ -143,10 +143,10 @@ def _holdout(bundle: Trained) -> str:
     accuracy = metrics.pooled(bundle.scores, ENSEMBLE, "accuracy", metrics.HOLDOUT)
     loss = metrics.pooled(bundle.scores, ENSEMBLE, "log_loss", metrics.HOLDOUT)
     if accuracy is None or loss is None:
-        return "No holdout: the history is shorter than 90 days."
+        return "No holdout: the history is shorter than 90 days, or has too few hours to learn from before it."
     return (
-        f"Holdout, {accuracy.n} hours scored once: accuracy {_number(accuracy, percent=True)}, "
-        f"log loss {_number(loss)}."
+        f"Holdout, {accuracy.n} hours that validation left out: accuracy {_number(accuracy, percent=True)}, "
+        f"log loss {_number(loss)}. Promotion is decided on the newest of them."
     )
 
 

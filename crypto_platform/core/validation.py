@@ -4,7 +4,7 @@ Every number that is reported of a model comes from here, never from the refit t
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import repeat
 from typing import Any, Final
 
@@ -12,8 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crypto_platform.core import calibration, estimators
+from crypto_platform.core import novelty as distances
 from crypto_platform.core.calibration import MIN_SIGMOID, Span, log_losses
 from crypto_platform.core.estimators import ModelParameters, TrainingSet
+from crypto_platform.core.serving import SCALER
 from crypto_platform.core.signals import CLASSIFIERS, ENSEMBLE, REGRESSOR, combine
 from crypto_platform.core.splits import Fold
 from crypto_platform.errors import NotTrainableError
@@ -41,6 +43,8 @@ class OutOfSample:
         Share of ups and mean return in the training part of the row's fold: the honest constant forecasts.
     span : int
         Hours of one test window, valid rows or not.
+    novelty : array, shape (m,), or None
+        How unlike its fold's training part each row is (`core.novelty`); None where it was not asked for.
     """
 
     rows: Ints
@@ -50,6 +54,7 @@ class OutOfSample:
     base_rate: Floats
     mean_return: Floats
     span: int
+    novelty: Floats | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -108,6 +113,8 @@ def walk_forward(
     span: int,
     importance_rows: int = 0,
     each: Each = map,
+    *,
+    novelty: bool = False,
 ) -> WalkForward:
     """Fit on each fold's training part, forecast its test part.
 
@@ -123,6 +130,8 @@ def walk_forward(
         Test rows to measure the importance of features on, over all folds; 0 does not.
     each : callable
         Works off the folds, in order.
+    novelty : bool
+        Whether to measure how unlike the training part each test row is: what signals need, and scores do not.
 
     Raises
     ------
@@ -133,8 +142,8 @@ def walk_forward(
     if not usable:
         raise NotTrainableError("no walk-forward fold could be fitted: the history is too short")
     chosen = _spread([len(fold.test) for fold in usable], importance_rows)
-    worked_off = each(_score_fold, repeat(rows), usable, chosen, repeat(parameters))
-    scores, rises = zip(*worked_off, strict=True)
+    worked_off = each(_score_fold, repeat(rows), usable, chosen, repeat(parameters), repeat(novelty))
+    scores, rises, unlike = zip(*worked_off, strict=True)
     importance = [rise for rise in rises if rise]
     together = {name: np.concatenate([score[name] for score in scores]) for name in scores[0]}
     spans = _spans(rows, usable)
@@ -143,17 +152,25 @@ def walk_forward(
     means = (
         {name: np.sum([part[name] for part in importance], axis=0) / count for name in importance[0]} if count else {}
     )
+    forecasts = replace(forecasts, novelty=np.concatenate(unlike) if novelty else None)
     return WalkForward(forecasts, calibrators, means, count, together, spans)
 
 
 def _score_fold(
-    rows: TrainingSet, fold: Fold, picked: Ints, parameters: ModelParameters
-) -> tuple[dict[str, Floats], dict[str, Floats]]:
-    """Uncalibrated forecasts of a fold's test part, and what exchanged features cost on some of its rows."""
-    fitted = estimators.fit(rows.take(fold.train), parameters)
-    scores = estimators.predict(fitted.models, rows.inputs[fold.test], rows.feature_names, rows.horizon)
-    rises = _exchange(fitted, rows.take(fold.test), picked, scores, parameters.seed) if len(picked) else {}
-    return scores, rises
+    rows: TrainingSet, fold: Fold, picked: Ints, parameters: ModelParameters, novelty: bool
+) -> tuple[dict[str, Floats], dict[str, Floats], Floats | None]:
+    """Uncalibrated forecasts of a fold's test part, what exchanged features cost on some of its rows, and novelty."""
+    train, test = rows.take(fold.train), rows.take(fold.test)
+    fitted = estimators.fit(train, parameters)
+    scores = estimators.predict(fitted.models, test.inputs, rows.feature_names, rows.horizon)
+    rises = _exchange(fitted, test, picked, scores, parameters.seed) if len(picked) else {}
+    return scores, rises, _unlike(fitted, train, test) if novelty else None
+
+
+def _unlike(fitted: estimators.Fitted, train: TrainingSet, test: TrainingSet) -> Floats:
+    """Novelty of each test row, on the scale that serves."""
+    mean, scale = (np.asarray(fitted.scaling[SCALER][part]) for part in ("mean", "scale"))
+    return distances.novelty(distances.reference((train.inputs - mean) / scale), (test.inputs - mean) / scale)
 
 
 def score_newest(

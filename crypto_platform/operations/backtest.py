@@ -11,7 +11,7 @@ import pandas as pd
 from sqlalchemy import select
 
 from crypto_platform.core import backtest, performance, splits, validation
-from crypto_platform.core.estimators import ModelParameters, require_trainable
+from crypto_platform.core.estimators import MIN_ROWS, ModelParameters, require_trainable
 from crypto_platform.core.features import DEFAULT, FeatureSet
 from crypto_platform.core.hours import HOUR
 from crypto_platform.core.panel import hours_since_1970
@@ -56,6 +56,7 @@ def run(
     *,
     as_of: datetime,
     horizons: Sequence[int],
+    n_series: int,
     train_days: int,
     parameters: ModelParameters,
     rules: SignalRules,
@@ -72,6 +73,9 @@ def run(
     as_of : datetime
         Nothing known later enters.
     horizons : sequence of int
+    n_series : int
+        Series (symbols times horizons) that are followed: the deflated Sharpe ratio counts them all as tried, since a
+        person looks at those that did well.
     train_days : int
         Days of rows for the walk-forward validation.
     parameters : ModelParameters
@@ -84,7 +88,8 @@ def run(
     feature_set : FeatureSet
         What the stored features are.
     """
-    n_tried = len(STRATEGIES) * len(symbols) * len(horizons)
+    ways = 2 if shorting else 1  # whoever goes short has seen what came of not doing so
+    n_tried = ways * len(STRATEGIES) * max(n_series, len(symbols) * len(horizons))
     tested: list[Tested] = []
     for symbol in symbols:
         for horizon in horizons:
@@ -114,9 +119,9 @@ def _walk_forward(
     """Calls by hour, a column a strategy."""
     rows = training_rows.labeled(store, symbol, horizon, as_of, train_days, feature_set)
     require_trainable(rows)
-    plan = splits.plan_for(min(len(rows), 24 * train_days))
-    folds = splits.walk_forward_folds(rows.hours, horizon, plan)
-    result = validation.walk_forward(rows, folds, parameters, plan.test).forecasts
+    plan = splits.plan_for(min(rows.span, 24 * train_days))
+    folds = splits.walk_forward_folds(rows.hours, horizon, plan, MIN_ROWS)
+    result = validation.walk_forward(rows, folds, parameters, plan.test, novelty=True).forecasts
     calls = {name: backtest.calls_of(result, rows, rules, before_costs=name != STRATEGIES[0]) for name in STRATEGIES}
     return pd.DataFrame(calls, index=rows.hours[result.rows])
 

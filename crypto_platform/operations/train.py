@@ -149,13 +149,14 @@ def _train_one(
     """The CPU part, of processes of its own: validate the recipe, try it, then refit it on the newest window."""
     feature_set = training_rows.available(frame, stored)
     rows = training_rows.training_set(frame, feature_set, horizon)
-    plan = splits.plan_for(min(len(rows), 24 * train_days))
+    plan = splits.plan_for(min(rows.span, 24 * train_days))
     nothing = Trained(symbol, horizon, feature_set, {}, [], (0, 0), len(rows), "", Trial.empty(horizon))
     try:
         estimators.require_trainable(rows)
-        folds = splits.walk_forward_folds(rows.hours, horizon, plan)
-        validated = validation.walk_forward(rows, folds, parameters, plan.test, importance_rows, each)
         newest = rows.take(splits.newest_window(rows.hours, int(rows.hours[-1]), plan))
+        estimators.require_trainable(newest)
+        folds = splits.walk_forward_folds(rows.hours, horizon, plan, estimators.MIN_ROWS)
+        validated = validation.walk_forward(rows, folds, parameters, plan.test, importance_rows, each)
         files, trial, held_out, scores = each(
             call,
             (
@@ -204,10 +205,11 @@ def _hold_out(
     rows: TrainingSet, plan: Plan, parameters: ModelParameters, validated: WalkForward
 ) -> list[metrics.Metric]:
     """Scores of the final holdout, none where the history is too short for one."""
-    fold = splits.holdout_fold(rows.hours, rows.horizon, plan)
+    fold = splits.holdout_fold(rows.hours, rows.horizon, plan, estimators.MIN_ROWS)
     if fold is None:
         return []
-    made = validation.score_newest(rows, fold, parameters, validated.calibrators, plan.holdout)
+    calibrators = validated.calibrators_at(rows, int(rows.hours[fold.test[0]]))
+    made = validation.score_newest(rows, fold, parameters, calibrators, plan.holdout)
     return metrics.evaluate(made, rows, parameters.seed, metrics.HOLDOUT)
 
 

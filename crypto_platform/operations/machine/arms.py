@@ -230,8 +230,10 @@ def fit_and_forecast(
     finite = np.isfinite(inputs).all(axis=1)
     try:
         estimators.require_trainable(rows)
-        plan = splits.plan_for(min(len(rows), 24 * train_days))
-        fitted = estimators.fit(rows.take(splits.newest_window(rows.hours, int(rows.hours[-1]), plan)), parameters)
+        plan = splits.plan_for(min(rows.span, 24 * train_days))
+        newest = rows.take(splits.newest_window(rows.hours, int(rows.hours[-1]), plan))
+        estimators.require_trainable(newest)
+        fitted = estimators.fit(newest, parameters)
     except NotTrainableError:
         return prob
     if finite.any():

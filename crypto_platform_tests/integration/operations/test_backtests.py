@@ -34,12 +34,15 @@ def stored(make_deployment: Any, moment: Moment, tmp_path_factory: pytest.TempPa
     deployment.store.close()
 
 
-def run(stored: Any, as_of: datetime, source: Source, rules: SignalRules = EAGER, symbol: str = "ETH") -> Any:
+def run(
+    stored: Any, as_of: datetime, source: Source, rules: SignalRules = EAGER, symbol: str = "ETH", n_series: int = 2
+) -> Any:
     tested = backtest.run(
         stored.store,
         [symbol],
         as_of=as_of,
         horizons=(1,),
+        n_series=n_series,
         train_days=30,
         parameters=QUICK,
         rules=rules,
@@ -66,6 +69,12 @@ def test_costs_are_paid(stored: Any, moment: Moment) -> None:
     free, paid = (run(stored, moment(NOW), Source.LOGGED, rules)["signals"].numbers for rules in (EAGER, dear))
     assert paid.costs == pytest.approx(0.0015 * free.turnover * free.hours / 24)
     assert paid.total_return < free.total_return
+
+
+def test_looking_at_one_of_many_is_deflated_for_all(stored: Any, moment: Moment) -> None:
+    few, many = (run(stored, moment(NOW), Source.LOGGED, n_series=n)["signals"].numbers for n in (1, 50))
+    assert many.deflated_sharpe < few.deflated_sharpe
+    assert many.probabilistic_sharpe == few.probabilistic_sharpe
 
 
 def test_nothing_after_as_of_enters(stored: Any, moment: Moment) -> None:

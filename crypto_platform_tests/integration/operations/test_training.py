@@ -70,6 +70,19 @@ def test_the_bundle_is_fitted_on_a_window_as_long_as_a_folds(quarter: Trained) -
     assert quarter.train_hours[1] - quarter.train_hours[0] == 1079
 
 
+def test_a_gap_leaves_the_plan_and_too_few_rows_after_one_make_no_bundle() -> None:
+    """Two weeks of warm-up have no rows: a history of 90 days stays one, and no model is fitted on what is left."""
+    frame = rows(2160)
+    found = trained(frame.drop(frame.index[1800:2139]))
+    assert found.refusal is None
+    assert found.said["plan"]["train"] == 1080
+    assert found.n_rows == 1080 - 339
+    short = rows(720)
+    refused = trained(short.drop(short.index[360:699]))
+    assert refused.files == {}
+    assert "21 valid rows" in str(refused.refusal)
+
+
 def test_equal_rows_make_equal_bundles(quarter: Trained) -> None:
     again = trained(rows(2160), importance_rows=200)
     assert again.files == quarter.files

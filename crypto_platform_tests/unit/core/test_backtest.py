@@ -1,5 +1,7 @@
 """Laws of the backtest: nothing is traded on what was not known, and no money comes from nowhere."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -142,7 +144,7 @@ def test_calls_follow_the_rules_that_serve() -> None:
     up = np.array([0.9, 0.9, 0.1, 0.5, 0.56])
     nothing = np.zeros(5)
     prob_up = dict.fromkeys((*CLASSIFIERS, ENSEMBLE), up)
-    result = OutOfSample(rows, nothing.astype(np.int64), prob_up, up - 0.5, nothing, nothing, 5)
+    result = OutOfSample(rows, nothing.astype(np.int64), prob_up, up - 0.5, nothing, nothing, 5, nothing)
     assert backtest.calls_of(result, truth, SignalRules()).tolist() == [
         0,
         1,
@@ -151,4 +153,9 @@ def test_calls_follow_the_rules_that_serve() -> None:
         0,
     ]
     assert backtest.calls_of(result, truth, SignalRules(), before_costs=True).tolist() == [1, 1, -1, 0, 1]
+    unlike = replace(result, novelty=np.array([0.0, 1.6, 1.4, 0.0, 1.6]))  # 1.5 and more is not acted on
+    assert backtest.calls_of(unlike, truth, SignalRules()).tolist() == [0, 0, -1, 0, 0]
+    assert backtest.calls_of(unlike, truth, SignalRules(), before_costs=True).tolist() == [1, 0, -1, 0, 0]
+    with pytest.raises(ValueError, match="novelty"):
+        backtest.calls_of(replace(result, novelty=None), truth, SignalRules())
     assert backtest.one_side(SignalRules()) == pytest.approx(0.0015)

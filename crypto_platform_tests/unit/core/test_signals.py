@@ -116,6 +116,13 @@ def test_at_the_break_even_probability_the_edge_pays_the_costs(m: float, chosen:
     assert (2 * verdict.break_even - 1) * m == pytest.approx(chosen.round_trip_cost, abs=1e-12)
 
 
+@pytest.mark.parametrize("p", [0.5, 0.52, 0.6])
+@pytest.mark.parametrize("agreement", [0.5, 1.0])
+def test_what_a_model_cannot_do_is_said_before_what_it_says(p: float, agreement: float) -> None:
+    assert judge(p, agreement, 0.01, SignalRules(), novel=True).reason is Reason.NOVEL
+    assert judge(p, agreement, 0.01, SignalRules(), novel=True, expired=True).reason is Reason.MODEL_EXPIRED
+
+
 def test_the_sides_mirror_each_other() -> None:
     free = SignalRules(fee_bps=0, slippage_bps=0)
     assert judge(0.6, 1.0, 0.01, free).signal is Signal.BUY

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.model_selection import TimeSeriesSplit
 
-from crypto_platform.core.splits import Plan, plan_for, walk_forward_folds
+from crypto_platform.core.splits import Plan, holdout_fold, plan_for, walk_forward_folds
 
 
 @st.composite
@@ -63,6 +63,17 @@ def test_without_gaps_folds_are_those_of_scikit_learn(horizon: int) -> None:
 
 def test_holdout_is_the_newest_tenth_and_never_more_than_thirty_days() -> None:
     assert [plan_for(n).holdout for n in (720, 2160, 4800, 8760, 40_000)] == [0, 216, 480, 720, 720]
+
+
+def test_a_window_with_too_few_rows_is_neither_trained_on_nor_held_out() -> None:
+    plan, whole = Plan(train=360, test=48, embargo=12, holdout=48), np.arange(1000)
+    hours = whole[(whole < 500) | (whole >= 800)]
+    sizes = [len(fold.train) for fold in walk_forward_folds(hours, 1, plan)]
+    kept = [len(fold.train) for fold in walk_forward_folds(hours, 1, plan, 300)]
+    assert kept == [size for size in sizes if size >= 300]
+    assert 0 < len(kept) < len(sizes)
+    assert holdout_fold(hours, 1, plan) is not None
+    assert holdout_fold(hours, 1, plan, 300) is None
 
 
 def test_hours_out_of_order_are_refused() -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from crypto_platform.core import validation
+from crypto_platform.core import estimators, serving, validation
 from crypto_platform.core.estimators import VOLATILITY_FEATURE, ModelParameters, TrainingSet
 from crypto_platform.core.signals import CLASSIFIERS, ENSEMBLE, REGRESSOR
 from crypto_platform.core.splits import Plan, holdout_fold, newest_window, walk_forward_folds
@@ -46,6 +46,19 @@ def test_walk_forward_forecasts_do_not_know_the_future(fold: int) -> None:
     np.testing.assert_allclose(first.base_rate[first.fold == 0], original.directions[folds[0].train].mean())
     np.testing.assert_allclose(first.mean_return[first.fold == 0], original.returns[folds[0].train].mean())
     np.testing.assert_allclose(first.prob_up[ENSEMBLE], np.mean([first.prob_up[n] for n in CLASSIFIERS], axis=0))
+
+
+def test_novelty_is_that_of_a_bundle_fitted_on_the_fold() -> None:
+    known = rows()
+    [fold] = walk_forward_folds(known.hours, 1, PLAN)[-1:]
+    found = validation.walk_forward(known, [fold], QUICK, PLAN.test, novelty=True).forecasts.novelty
+    fitted = estimators.fit(known.take(fold.train), QUICK)
+    arrays = serving.flatten(fitted.models)
+    arrays |= serving.reference(arrays, known.inputs[fold.train])
+    form = serving.from_arrays(arrays, NAMES, 1, {})
+    assert found is not None
+    np.testing.assert_array_equal(found, serving.novelty(form, known.inputs[fold.test]))
+    assert validation.walk_forward(known, [fold], QUICK, PLAN.test).forecasts.novelty is None
 
 
 def test_the_holdout_plays_no_part_in_what_is_validated() -> None:
