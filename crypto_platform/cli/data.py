@@ -160,6 +160,7 @@ def train(names: list[str] = Names, now: str = AsOf, as_json: bool = Json) -> No
             workers=s.workers,
             reason="command line",
             expiry=timedelta(days=s.expiry_days),
+            clock=None if now else p.clock.now,
             feature_set=s.feature_set,
         )
         _print(p, (done,), as_json=as_json)
@@ -195,6 +196,8 @@ def forecasts(as_json: bool = Json) -> None:
 
 def show_forecasts(rows: list[dict]) -> None:  # type: ignore[type-arg]
     """A table of forecasts, newest hour each."""
+    import pandas as pd
+
     cells = [
         [
             row["symbol"],
@@ -204,7 +207,7 @@ def show_forecasts(rows: list[dict]) -> None:  # type: ignore[type-arg]
             None if row["prob_up"] is None or row["prob_up"] != row["prob_up"] else f"{row['prob_up']:.1%}",
             row["signal"],
             row["signal_before_costs"],
-            row["reason"],
+            row["reason"] if pd.isna(row["resumes_at"]) else f"{row['reason']} until {row['resumes_at']:%m-%d %H:%M}",
         ]
         for row in rows
     ]

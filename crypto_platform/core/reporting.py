@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+import numpy as np
 import pandas as pd
 
 from crypto_platform.core.accuracy import COIN, NO_EDGE, TOO_FEW, WORSE, Accuracy, score
@@ -15,7 +16,7 @@ from crypto_platform.core.hours import HOUR, closed_until
 from crypto_platform.core.metrics import BASELINE_PERSISTENCE, BASELINE_RATE
 from crypto_platform.core.provenance import Provenance
 from crypto_platform.core.retraining import ACCURACY_HOLDS, FEATURES_HAVE_NOT_DRIFTED, MODEL_IS_FRESH
-from crypto_platform.core.signals import Reason, Signal
+from crypto_platform.core.signals import CLASSIFIERS, ENSEMBLE, REGRESSOR, Reason, Signal
 
 Key = tuple[str, int]  # symbol, horizon in hours
 
@@ -46,6 +47,14 @@ FAILED: Final[Mapping[str, str]] = {
 }
 
 
+# what each single model forecast, in `predictions`
+MODEL_COLUMNS: Final[Mapping[str, str]] = {
+    **{name: f"prob_up_{name}" for name in CLASSIFIERS},
+    REGRESSOR: f"return_{REGRESSOR}",
+}
+Shares = Mapping[str, Mapping[str, Mapping[str, float | None]]]
+
+
 @dataclass(frozen=True, slots=True)
 class Serving:
     """What one symbol and horizon serves, and how it did of late.
@@ -60,6 +69,8 @@ class Serving:
         Served hours of the last 7 days; of those without a probability; of those whose signal was HOLD.
     accuracy : mapping of str to Accuracy
         By the names of `WINDOWS`.
+    shares : mapping of str to Shares
+        By the names of `WINDOWS`: what that accuracy is made of, see `shares`.
     """
 
     symbol: str
@@ -70,6 +81,7 @@ class Serving:
     n_abstained: int
     n_hold: int
     accuracy: Mapping[str, Accuracy]
+    shares: Mapping[str, Shares]
 
     @property
     def abstention_share(self) -> float | None:
@@ -212,6 +224,31 @@ def accuracy_by_window(outcomes: pd.DataFrame, as_of: datetime) -> dict[str, Acc
     return {name: score(outcomes[age < pd.Timedelta(window)]) for name, window in WINDOWS.items()}
 
 
+def shares(outcomes: pd.DataFrame) -> Shares:
+    """Right directions by model, by bundle and by signal, without intervals: to see where an accuracy comes from.
+
+    Parameters
+    ----------
+    outcomes : DataFrame
+        Settled forecasts: `correct`, `realized_direction`, `version`, `signal` and the columns of `MODEL_COLUMNS`.
+
+    Returns
+    -------
+    mapping
+        `by_model`, `by_version` and `by_signal`; of each name `n` and `share`, None without a scored side.
+    """
+    correct, up = outcomes["correct"].astype(float), outcomes["realized_direction"].astype(float)
+    by_model = {ENSEMBLE: correct}
+    for name, column in MODEL_COLUMNS.items():
+        side = np.sign(outcomes[column].astype(float) - (0.5 if name in CLASSIFIERS else 0.0))
+        by_model[name] = (side == np.where(up == 1, 1.0, -1.0)).astype(float).where(side.abs() == 1)
+    grouped = {f"by_{name}": dict(iter(correct.groupby(outcomes[name]))) for name in ("version", "signal")}
+    return {
+        by: {str(name): {"n": int(right.count()), "share": _known(right.mean())} for name, right in parts.items()}
+        for by, parts in {"by_model": by_model, **grouped}.items()
+    }
+
+
 def serving(
     key: Key, trained: tuple[str, datetime] | None, forecasts: pd.DataFrame, outcomes: pd.DataFrame, as_of: datetime
 ) -> Serving:
@@ -229,6 +266,7 @@ def serving(
         Those of them that are settled, as `accuracy.score` takes them.
     as_of : datetime
     """
+    age = pd.Timestamp(as_of) - outcomes["prediction_timestamp"]
     recent = forecasts[pd.Timestamp(as_of) - forecasts["prediction_timestamp"] < pd.Timedelta(WEEK)]
     return Serving(
         *key,
@@ -238,6 +276,7 @@ def serving(
         n_abstained=int(recent["prob_up"].isna().sum()),
         n_hold=int((recent["signal"] == Signal.HOLD.value).sum()),
         accuracy=accuracy_by_window(outcomes, as_of),
+        shares={name: shares(outcomes[age < pd.Timedelta(window)]) for name, window in WINDOWS.items()},
     )
 
 
@@ -273,7 +312,7 @@ def latest_forecast(key: Key, forecasts: pd.DataFrame, as_of: datetime) -> Forec
     made = row["prediction_timestamp"].to_pydatetime()
     return Forecast(
         *key,
-        reason=_words(row["reason"]),
+        reason=_words(row["reason"], row["resumes_at"]),
         hour=made,
         age_minutes=(as_of - made) / timedelta(minutes=1),
         price=_known(row["current_price"]),
@@ -319,10 +358,11 @@ def _known(value: Any) -> float | None:
     return None if pd.isna(value) else float(value)
 
 
-def _words(reason: str | None) -> str:
+def _words(reason: str | None, resumes_at: datetime | None = None) -> str:
     if reason is None:
         return ""
-    return REASONS.get(reason, reason.replace("_", " "))
+    said = REASONS.get(reason, reason.replace("_", " "))
+    return said if pd.isna(resumes_at) else f"{said} Forecasts resume at {resumes_at:%Y-%m-%d %H:%M} UTC."
 
 
 def _failure(reason: str) -> str:

@@ -216,8 +216,15 @@ def _abstain(rows: pd.DataFrame, version: str, reason: Reason, names: Sequence[s
             "signal_before_costs": Signal.HOLD.value,
             "reason": reason.value,
             "missing_features": pd.Series(missing, dtype=object),
+            "resumes_at": _resumes_at(rows) if reason is Reason.WARMING_UP else pd.NaT,
         }
     )
+
+
+def _resumes_at(rows: pd.DataFrame) -> pd.Series:
+    """When the first hour is forecast that has a whole warm-up behind it."""
+    left = science.WARM_UP_ROWS - rows["segment_hours"]
+    return (rows["timestamp"] + pd.to_timedelta(left + 1, unit="h")).reset_index(drop=True)
 
 
 def _signals(

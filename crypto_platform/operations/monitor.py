@@ -66,7 +66,7 @@ def _named(name: str, horizon: int) -> str:
     return name if horizon == observe.SHORTEST else f"{name}_{horizon}h_ahead"
 
 
-def _accuracy_row(window: str, horizon: int, accuracy: Accuracy) -> Row:
+def _accuracy_row(window: str, horizon: int, accuracy: Accuracy, **more: Any) -> Row:
     return _row(
         "accuracy",
         _named(f"accuracy_{window}", horizon),
@@ -78,6 +78,7 @@ def _accuracy_row(window: str, horizon: int, accuracy: Accuracy) -> Row:
         upper=accuracy.upper,
         base_rate=accuracy.base_rate,
         verdict=accuracy.verdict,
+        **more,
     )
 
 
@@ -96,7 +97,7 @@ def _pooled_row(horizon: int, alarm: Alarm) -> Row:
 def _serving_rows(serving: Serving) -> Iterator[Row]:
     h = serving.horizon
     for window, accuracy in serving.accuracy.items():
-        yield _accuracy_row(window, h, accuracy)
+        yield _accuracy_row(window, h, accuracy, **serving.shares[window])
     yield _row("models", _named("model_age_days", h), serving.model_age_days, horizon=h, version=serving.version)
     yield _row("forecasts", _named("forecasts_7d", h), serving.n_forecasts, horizon=h)
     yield _row(

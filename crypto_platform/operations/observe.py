@@ -88,7 +88,9 @@ def forecasts_with_outcomes(store: Warehouse, symbols: Sequence[str], as_of: dat
             predictions.c.signal,
             predictions.c.signal_before_costs,
             predictions.c.reason,
+            predictions.c.resumes_at,
             predictions.c.break_even_probability,
+            *(predictions.c[column] for column in reporting.MODEL_COLUMNS.values()),
             prediction_outcomes.c.correct,
             prediction_outcomes.c.realized_direction,
         )

@@ -108,7 +108,7 @@ def _take_back(
     registry.load(artifacts, previous.served, feature_set)
     new, old = champion.served, previous.served
     with store.begin() as connection:
-        if aliases.holder(connection, new.symbol, new.horizon, CHAMPION, as_of) != new.version:
+        if aliases.holder(connection, new.symbol, new.horizon, CHAMPION) != new.version:
             return None
         aliases.point(
             connection, new.symbol, new.horizon, old.version, at=as_of, actor=REVIEW, reason=f"rollback: {found.words}"
@@ -150,7 +150,7 @@ def _judge(
     days = expiry / timedelta(days=1)
     said = f"dropped: its training data are older than {days:g} days" if too_old else gate.words
     with store.begin() as connection:
-        if aliases.holder(connection, *key, CHALLENGER, as_of) != challenger.version:
+        if aliases.holder(connection, *key, CHALLENGER) != challenger.version:
             return None
         if promoted:
             aliases.point(

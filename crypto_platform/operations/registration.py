@@ -56,6 +56,7 @@ def register(
     frame: pd.DataFrame,
     *,
     as_of: datetime,
+    at: datetime,
     parameters: ModelParameters,
     reason: str,
     expiry: timedelta,
@@ -69,6 +70,10 @@ def register(
     ----------
     frame : DataFrame
         Stored features of the hours it was tried on.
+    as_of : datetime
+        The training's own moment.
+    at : datetime
+        When the bundle is there to serve: not before, and the same as `as_of` under a simulated clock.
     reason : str
         Kept with a promotion.
     expiry : timedelta
@@ -89,25 +94,25 @@ def register(
     gate = _judge(store, artifacts, trained, frame, bundle, past, as_of, expiry, feature_set)
     row = _row(trained, bundle, described, gate, as_of)
     with store.begin() as connection:
-        held = aliases.holder(connection, trained.symbol, trained.horizon, aliases.CHAMPION, as_of)
+        held = aliases.holder(connection, trained.symbol, trained.horizon, aliases.CHAMPION)
         if held != (past[-1].version if past else None):
             why = f"the champion of {trained.horizon} h changed while bundle {bundle.version} was tried; train again"
             return SymbolResult(trained.symbol, error=why)
         warehouse.insert_missing(connection, model_versions, warehouse.records([row]))
         warehouse.insert_missing(connection, model_metrics, warehouse.records(_scores(trained, bundle, as_of)))
-        _move(connection, trained, bundle.version, gate, as_of, reason)
+        _move(connection, trained, bundle.version, gate, at, reason)
     first, last = _span(trained)
     return SymbolResult(trained.symbol, 1, first, last, {**_details(trained, bundle.version), GATE: gate.words})
 
 
-def _move(connection: Connection, trained: Trained, version: str, gate: Gate, as_of: datetime, reason: str) -> None:
+def _move(connection: Connection, trained: Trained, version: str, gate: Gate, at: datetime, reason: str) -> None:
     """The aliases follow the gate; a newer bundle that serves or waits takes the place of a challenger."""
     key = (trained.symbol, trained.horizon)
     if gate.outcome is Outcome.PROMOTED:
-        aliases.point(connection, *key, version, at=as_of, actor=TRAIN, reason=reason)
-        aliases.challenge(connection, *key, None, at=as_of, actor=TRAIN, reason=f"{version} was promoted")
+        aliases.point(connection, *key, version, at=at, actor=TRAIN, reason=reason)
+        aliases.challenge(connection, *key, None, at=at, actor=TRAIN, reason=f"{version} was promoted")
     elif gate.outcome is Outcome.CHALLENGER:
-        aliases.challenge(connection, *key, version, at=as_of, actor=TRAIN, reason=gate.words)
+        aliases.challenge(connection, *key, version, at=at, actor=TRAIN, reason=gate.words)
 
 
 def _past(store: Warehouse, trained: Trained, as_of: datetime) -> list[Served]:

@@ -4,6 +4,7 @@ from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Any, Final
 
 import pandas as pd
@@ -177,12 +178,6 @@ def rollback(
 
 
 def _move(store: Warehouse, symbol: str, horizon: int, version: str, *, at: datetime, actor: str, reason: str) -> None:
-    changes = [s.since for s in history(store, [symbol]) if s.horizon == horizon]
-    if changes and changes[-1] > at:
-        raise ConfigurationError(
-            f"the champion of {symbol}, {horizon} h was chosen at {changes[-1]:%Y-%m-%d %H:%M} UTC, later than "
-            f"{at:%Y-%m-%d %H:%M} UTC; name a later moment by --now"
-        )
     with store.begin() as connection:
         point(connection, symbol, horizon, version, at=at, actor=actor, reason=reason)
 
@@ -246,6 +241,8 @@ def choose(
 ) -> Choice:
     """Load the last champion of a history, or the newest before it that is sound.
 
+    One that an earlier champion took the place of again comes after all others: somebody found it worse.
+
     Parameters
     ----------
     artifacts : ArtifactStore
@@ -253,7 +250,9 @@ def choose(
         Champions of one symbol and horizon, oldest first.
     """
     refused: dict[str, str] = {}
-    for served in reversed(past):
+    returned_from = _returned_from(past)
+    newest_first = reversed(past)
+    for served in sorted(newest_first, key=lambda served: served.version in returned_from):
         if served.version in refused:
             continue
         try:
@@ -261,6 +260,16 @@ def choose(
         except ArtifactError as error:
             refused[served.version] = str(error)
     return Choice(None, None, refused)
+
+
+def _returned_from(past: Sequence[Served]) -> set[str]:
+    """Versions whose last tenure ended with a return to one that had served before them."""
+    earlier: set[str] = set()
+    found: set[str] = set()
+    for held, after in pairwise(past):
+        (found.add if after.version in earlier else found.discard)(held.version)
+        earlier.add(held.version)
+    return found - {served.version for served in past[-1:]}
 
 
 def fall_back(connection: Connection, move: FallBack) -> None:

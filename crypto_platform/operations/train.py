@@ -1,7 +1,7 @@
 """Train the four models of each symbol, try them on hours they have not seen, and hand the bundle to the gate."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from datetime import datetime, timedelta
@@ -68,6 +68,7 @@ def train(
     workers: int = 1,
     importance_rows: int = validation.IMPORTANCE_ROWS,
     reason: str = "requested",
+    clock: Callable[[], datetime] | None = None,
     feature_set: science.FeatureSet = science.DEFAULT,
 ) -> Report:
     """Train on the newest rows whose labels had resolved by `as_of`; a bundle that passes the gate serves from then on.
@@ -92,6 +93,8 @@ def train(
         Out-of-sample rows that the importance of features is measured on; 0 does not.
     reason : str
         Kept with the change of the alias.
+    clock : callable, optional
+        Tells the moment at which a bundle is there, from which it serves; without it that is `as_of`.
     feature_set : FeatureSet
         What the stored features are; a bundle leaves out the parts that some of its rows lack.
 
@@ -115,6 +118,7 @@ def train(
             trained,
             job[2],
             as_of=as_of,
+            at=max(as_of, clock()) if clock else as_of,
             parameters=parameters,
             reason=reason,
             expiry=expiry,

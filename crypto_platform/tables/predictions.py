@@ -98,6 +98,11 @@ predictions = Table(
     number("return_ridge_regression", "fraction", "Simple return forecast by the ridge regression"),
     number("novelty", "ratio", "Distance from the training rows in units of theirs; above 1.5 novel", check=">= 0"),
     document("missing_features", "Features without a value, where that is the reason"),
+    instant(
+        "resumes_at",
+        "First prediction_timestamp after a warm-up that no further hour interrupts, where that is the reason",
+        nullable=True,
+    ),
     comment="One row per symbol, horizon, hour and bundle; never overwritten. Without a bundle, version = `none`.",
     info={"grain": "symbol, horizon, hour, bundle"},
 )

@@ -90,6 +90,7 @@ def build(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
             workers=settings.workers,
             reason=config.reason,
             expiry=timedelta(days=settings.expiry_days),
+            clock=None if platform.clock.simulated else platform.clock.now,
             feature_set=settings.feature_set,
         )
         decide.note_results(platform.store, report, context.run.run_id)

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import select, update
 
+from crypto_platform.core import features as science
 from crypto_platform.core.experiments import Experiment
 from crypto_platform.core.hours import HOUR
 from crypto_platform.core.novelty import NOVEL
@@ -282,7 +283,9 @@ def test_each_abstention_has_its_reason(deployment: Any, moment: Moment) -> None
     rows = forecasts(deployment.store)
     late = rows[rows["prediction_timestamp"] > moment(NOW + 14)].set_index(["symbol", "horizon"])
     assert late.loc[("BTC", 1), "reason"] == "warming_up"  # a gap of ten hours begins a new stretch
+    assert late.loc[("BTC", 1), "resumes_at"] == pd.Timestamp(moment(NOW + 11)).floor("h") + science.WARM_UP_ROWS * HOUR
     assert late.loc[("BTC", 1), ["signal", "version"]].tolist()[0] == "HOLD"
+    assert pd.isna(late.loc[("ETH", 1), "resumes_at"])
     assert np.isnan(late.loc[("BTC", 1), "prob_up"])
     assert np.isfinite(late.loc[("ETH", 1), "prob_up"])
 

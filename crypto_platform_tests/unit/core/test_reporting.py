@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -26,6 +27,8 @@ def forecasts(hours: int, **columns: object) -> pd.DataFrame:
         "signal": "HOLD",
         "signal_before_costs": "HOLD",
         "reason": "low_confidence",
+        "resumes_at": None,
+        **dict.fromkeys(reporting.MODEL_COLUMNS.values()),
         "break_even_probability": None,
         "version": "v",
         "horizon": 1,
@@ -76,6 +79,30 @@ def test_latest_forecast_is_the_newest_and_speaks_plainly() -> None:
     assert reporting.latest_forecast(KEY, forecasts(2, reason="of_a_later_release"), AS_OF).reason == (
         "of a later release"
     )
+
+
+def test_a_warm_up_says_when_it_ends() -> None:
+    cold = forecasts(2, reason=Reason.WARMING_UP.value, resumes_at=pd.Timestamp("2026-03-09T05:00:00Z"))
+    assert reporting.latest_forecast(KEY, cold, AS_OF).reason.endswith("resume at 2026-03-09 05:00 UTC.")
+
+
+def test_shares_tell_models_bundles_and_signals_apart() -> None:
+    rows = forecasts(4).assign(
+        correct=[True, True, False, True],
+        realized_direction=[1.0, 0.0, 1.0, 1.0],
+        prob_up_random_forest=[0.6, 0.6, 0.5, np.nan],
+        return_ridge_regression=[-0.1, -0.1, 0.0, 0.2],
+        version=["a", "b", "b", "b"],
+        signal=["BUY", "HOLD", "HOLD", "HOLD"],
+    )
+    found = reporting.shares(rows)
+    assert found["by_model"]["ensemble"] == {"n": 4, "share": 0.75}
+    assert found["by_model"]["random_forest"] == {"n": 2, "share": 0.5}  # one half has no side
+    assert found["by_model"]["ridge_regression"] == {"n": 3, "share": pytest.approx(2 / 3)}
+    assert found["by_model"]["gradient_boosting"] == {"n": 0, "share": None}
+    assert found["by_version"] == {"a": {"n": 1, "share": 1.0}, "b": {"n": 3, "share": pytest.approx(2 / 3)}}
+    assert found["by_signal"] == {"BUY": {"n": 1, "share": 1.0}, "HOLD": {"n": 3, "share": pytest.approx(2 / 3)}}
+    assert reporting.shares(rows.iloc[:0])["by_signal"] == {}
 
 
 def test_no_forecast_is_said_in_words() -> None:
