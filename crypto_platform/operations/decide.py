@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 import pandas as pd
-from sqlalchemy import Select, select, update
+from sqlalchemy import Select, and_, func, select, tuple_, update
 
 from crypto_platform.core import calibrated, retraining
 from crypto_platform.core.calibrated import CalibratedRules
@@ -185,18 +185,18 @@ def recorded(symbols: Sequence[str], as_of: datetime) -> Select[Any]:
 
 
 def note_run(store: Warehouse, symbols: Sequence[str], run_id: str, *, as_of: datetime) -> None:
-    """Write the run that trains these symbols on the decisions of the last day that asked for it."""
+    """Write the run that trains these symbols on the newest decision of the last day that asked for it, of each key."""
     d = retrain_decisions.c
+    within = and_(d.decision_time <= as_of, d.decision_time > as_of - ANSWERED_WITHIN)
+    newest = (
+        select(d.symbol, d.horizon, func.max(d.decision_time))
+        .where(d.symbol.in_(symbols), d.should_retrain.is_(True), within)
+        .group_by(d.symbol, d.horizon)
+    )
     with store.begin() as connection:
         connection.execute(
             update(retrain_decisions)
-            .where(
-                d.symbol.in_(symbols),
-                d.should_retrain.is_(True),
-                d.run_id.is_(None),
-                d.decision_time <= as_of,
-                d.decision_time > as_of - ANSWERED_WITHIN,
-            )
+            .where(tuple_(d.symbol, d.horizon, d.decision_time).in_(newest), d.run_id.is_(None))
             .values(run_id=run_id)
         )
 

@@ -21,11 +21,12 @@ from crypto_platform.core.panel import hours_since_1970
 from crypto_platform.core.promotion import GATE, words_of
 from crypto_platform.core.retraining import Restraint, Trainings
 from crypto_platform.core.signals import ENSEMBLE
+from crypto_platform.core.timetable import SENSOR_INTERVAL
 from crypto_platform.operations import registry
 from crypto_platform.operations.aliases import CHALLENGER, CHAMPION
 from crypto_platform.operations.registry import Served, Tenure
 from crypto_platform.storage.warehouse import Warehouse
-from crypto_platform.tables import model_metrics, model_versions, prediction_outcomes, predictions
+from crypto_platform.tables import model_metrics, model_versions, prediction_outcomes, predictions, retrain_decisions
 from crypto_platform.tables.features import PARTS
 
 Key = tuple[str, int]
@@ -69,10 +70,15 @@ def expected(store: Warehouse, versions: Sequence[str]) -> dict[str, float]:
 
 
 def trainings(store: Warehouse, keys: Sequence[Key], as_of: datetime, rules: Restraint) -> dict[Key, Trainings]:
-    """Newest training of each key, how many of the last days led to no promotion, and whether a challenger waits."""
+    """Newest training of each key, how many of the last days led to no promotion, and whether a challenger waits.
+
+    A run that answered a decision before `as_of` was a training, also where it made no bundle.
+    """
     m = model_versions.c
     symbols = sorted({symbol for symbol, _ in keys})
     last = _newest_trainings(store, symbols, as_of)
+    for key, at in _newest_answers(store, symbols, as_of, rules).items():
+        last[key] = max(at, last.get(key, at))
     recent = store.read(
         select(m.symbol, m.horizon, m.trained_at).where(
             m.symbol.in_(symbols), m.trained_at <= as_of, m.trained_at > as_of - timedelta(days=rules.within_days)
@@ -130,6 +136,18 @@ def _newest_trainings(store: Warehouse, symbols: Sequence[str], as_of: datetime)
         .group_by(m.symbol, m.horizon)
     )
     return {(row.symbol, int(row.horizon)): row.last.to_pydatetime() for row in rows.itertuples()}
+
+
+def _newest_answers(store: Warehouse, symbols: Sequence[str], as_of: datetime, rules: Restraint) -> dict[Key, datetime]:
+    """When the newest decision that a run answered was looked at first, as far back as it may hold a training back."""
+    d = retrain_decisions.c
+    oldest = as_of - max(timedelta(hours=rules.cooldown_hours), timedelta(days=rules.within_days))
+    rows = store.read(
+        select(d.symbol, d.horizon, func.max(d.decision_time).label("last"))
+        .where(d.symbol.in_(symbols), d.decision_time < as_of, d.decision_time >= oldest, d.run_id.is_not(None))
+        .group_by(d.symbol, d.horizon)
+    )
+    return {(row.symbol, int(row.horizon)): row.last.to_pydatetime() + SENSOR_INTERVAL for row in rows.itertuples()}
 
 
 def evidence(

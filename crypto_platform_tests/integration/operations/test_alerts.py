@@ -189,16 +189,23 @@ def found(store: Warehouse, *, signals: bool = False) -> list[tuple[str, str | N
     return [(alert.kind, alert.symbol, alert.summary) for alert in happened]
 
 
-def test_decisions_to_retrain_of_the_last_day_are_events_and_no_is_none(store: Warehouse) -> None:
-    rows = [
-        decision("BTC", NOW - HOUR, yes=True),
-        decision("ETH", NOW - HOUR, yes=False),
-        decision("BTC", NOW - 25 * HOUR, yes=True),
-        decision("ETH", NOW + HOUR, yes=True),
-        decision("ADA", NOW - HOUR, yes=True),
-    ]
+def test_asking_for_training_is_one_alert_while_it_lasts_and_again_once_there_was_no_reason(store: Warehouse) -> None:
+    """What the cooldown holds back is neither; others' and older decisions are no news."""
+    asks = [True, None, True, True, False, True]  # None: held back
+    rows = [decision("ADA", NOW, yes=True), decision("BTC", NOW - 25 * HOUR, yes=True)]
+    for number, yes in enumerate(asks):
+        made = decision("BTC", NOW + number * HOUR, yes=yes is not False) | {"should_retrain": bool(yes)}
+        rows += [made, decision("ETH", NOW + number * HOUR, yes=False)]
     store.upsert(retrain_decisions, warehouse.records(rows))
-    assert found(store) == [("retrain_decided", "BTC", "accuracy 45 %; drift")]
+    told = []
+    for number in range(len(asks)):
+        at = NOW + number * HOUR
+        told += [number] * record(store, *events.decided(store, SYMBOLS, at, (1,)), at=at)
+    assert told == [0, 5]
+    rows = store.read(select(table))
+    assert set(zip(rows["kind"], rows["symbol"], rows["summary"], strict=True)) == {
+        ("retrain_decided", "BTC", "accuracy 45 %; drift")
+    }
 
 
 def test_a_champion_that_had_been_champion_is_a_rollback_and_a_new_one_is_none(store: Warehouse) -> None:

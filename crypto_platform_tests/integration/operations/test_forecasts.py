@@ -615,6 +615,32 @@ def test_a_run_is_written_on_the_decision_it_answers_and_so_is_its_result(served
     assert rows.loc[~rows.index.isin(answered), "result"].isna().all()
 
 
+def test_a_run_answers_the_newest_decision_and_counts_as_a_training_also_without_a_bundle(
+    deployment: Any, moment: Moment
+) -> None:
+    """Otherwise a symbol without rows is asked for every six hours, and a later run is written on old decisions."""
+    store, at = deployment.store, moment(NOW)
+
+    def decided(hours: float) -> pd.Series:
+        decide.record(store, ["BTC"], as_of=at + hours * HOUR, horizons=(1,), rules=Rules())
+        rows = store.read(select(retrain_decisions).order_by(retrain_decisions.c.decision_time))
+        return rows.set_index("decision_time")
+
+    nobody_looked, answered = decided(0), decided(6)
+    assert nobody_looked["should_retrain"].all()
+    assert answered["should_retrain"].all()
+    for _ in range(2):  # as the sensor does at every tick, where the run died
+        decide.note_run(store, ["BTC"], "run-1", as_of=at + 6.1 * HOUR)
+    for hours in (12, 18, 24):
+        assert not decided(hours)["should_retrain"].iloc[-1]
+    last = decided(36)
+    decide.note_run(store, ["BTC"], "run-2", as_of=at + 36.1 * HOUR)
+    assert last["should_retrain"].tolist() == [True, True, False, False, False, True]
+    assert last["details"].iloc[2]["held_back"].startswith("cooldown until")
+    runs = store.read(select(retrain_decisions).order_by(retrain_decisions.c.decision_time))["run_id"]
+    assert runs.tolist() == [None, "run-1", None, None, None, "run-2"]
+
+
 def test_drift_is_measured_once_a_day_and_compared_with_the_day_before(served: Any, moment: Moment) -> None:
     first, same_day, next_day = moment(NOW - 24), moment(NOW - 23), moment(NOW)
     assert first.date() == same_day.date()
