@@ -41,7 +41,7 @@ class CalibratedRules:
     max_drift : float
         Share of channels that moved, on two days in a row.
     new_label_hours : float
-        New labels since the training without which drift waits: there is little to learn from.
+        New labels since the last training, promoted or not, without which drift waits: there is little to learn from.
     max_age_days : float
         Age of the training data's end.
     """
@@ -69,10 +69,9 @@ class DriftDay:
 
 @dataclass(frozen=True, slots=True)
 class Champion:
-    """What serves: the end of its training data, when its last label was known, and whether its inputs still exist."""
+    """What serves: the end of its training data, and whether its inputs still exist."""
 
     data_end: datetime
-    labels_end: datetime
     inputs_exist: bool = True
 
 
@@ -88,6 +87,8 @@ class Served:
     correct : array of bool, shape (n,)
         Its outcomes since its promotion, oldest first, one per horizon hours.
     today, day_before : DriftDay or None
+    labels_end : datetime or None
+        When the last label was known that any training learned from, whether its bundle serves or not.
     gate : str or None
         Without a champion: what the gate said of the newest candidate.
     """
@@ -97,6 +98,7 @@ class Served:
     correct: NDArray[np.bool_]
     today: DriftDay | None = None
     day_before: DriftDay | None = None
+    labels_end: datetime | None = None
     gate: str | None = None
 
 
@@ -179,11 +181,11 @@ def _drift(served: Served, as_of: datetime, rules: CalibratedRules) -> Finding:
     if not moved and not twice:
         return Finding(FEATURES_HAVE_NOT_DRIFTED, holds=True, message=message, numbers=numbers)
     waits = None
-    if served.champion is not None:
-        hours = (as_of - served.champion.labels_end) / timedelta(hours=1)
+    if served.labels_end is not None:
+        hours = (as_of - served.labels_end) / timedelta(hours=1)
         numbers["new_label_hours"] = hours
         if hours < rules.new_label_hours:
-            waits = f"only {hours:.0f} h of labels since the training, {rules.new_label_hours:g} h needed"
+            waits = f"only {hours:.0f} h of labels since the last training, {rules.new_label_hours:g} h needed"
     return Finding(FEATURES_HAVE_NOT_DRIFTED, holds=False, message=message, numbers=numbers, waits=waits)
 
 

@@ -157,11 +157,14 @@ class Trainings:
         Trainings since the last promotion, of the last `Restraint.within_days`.
     challenger_since : datetime or None
         Since when a challenger has waited for enough hours beside the champion.
+    data_end : datetime or None
+        When the newest row that any training learned from was usable.
     """
 
     last_at: datetime | None = None
     unpromoted: int = 0
     challenger_since: datetime | None = None
+    data_end: datetime | None = None
 
 
 def restraint(trainings: Trainings, as_of: datetime, rules: Restraint) -> str | None:

@@ -114,7 +114,9 @@ def judge(
     for key in keys:
         mine, champion = of_key.get(key, outcomes.iloc[:0]), champions.get(key)
         held_back = retraining.restraint(trained[key], as_of, rules.restraint)
-        served = watch.evidence(key, champion, held_to, mine, days[key[0]], sets, feature_set, gates.get(key))
+        served = watch.evidence(
+            key, champion, held_to, mine, days[key[0]], sets, feature_set, gates.get(key), trained[key].data_end
+        )
         classic = _classic(mine, shifts[key[0]], champion, gates.get(key), as_of, rules.classic)
         by_policy = {
             CALIBRATED: calibrated.decide(served, as_of, rules.calibrated, held_back),

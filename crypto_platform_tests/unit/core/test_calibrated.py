@@ -25,7 +25,7 @@ def alternating(n: int, share: float) -> np.ndarray:
     return np.diff(np.floor(np.arange(n + 1) * share)) > 0
 
 
-WELL = Served(Champion(NOW - 4 * DAY, NOW - 4 * DAY), 0.52, alternating(200, 0.53), CALM, CALM)
+WELL = Served(Champion(NOW - 4 * DAY), 0.52, alternating(200, 0.53), CALM, CALM, NOW - 4 * DAY)
 
 
 def test_a_healthy_model_is_kept_with_all_findings_on_record() -> None:
@@ -43,8 +43,8 @@ def test_a_healthy_model_is_kept_with_all_findings_on_record() -> None:
         ({"today": MOVED, "day_before": MOVED}, "features_have_not_drifted"),
         ({"today": replace(CALM, far=frozenset("ab")), "day_before": replace(CALM, far=frozenset("bc"))}, "features"),
         ({"champion": None, "correct": np.empty(0, dtype=bool)}, "model_is_fresh: there is no champion"),
-        ({"champion": Champion(NOW - 7 * DAY, NOW - 7 * DAY)}, "model_is_fresh"),
-        ({"champion": Champion(NOW - DAY, NOW - DAY, inputs_exist=False)}, "model_is_fresh"),
+        ({"champion": Champion(NOW - 7 * DAY)}, "model_is_fresh"),
+        ({"champion": Champion(NOW - DAY, inputs_exist=False)}, "model_is_fresh"),
     ],
 )
 def test_each_trigger_alone_is_enough_and_named(changes: dict[str, Any], finding: str) -> None:
@@ -78,12 +78,12 @@ def test_the_product_rules_warn_and_do_not_train() -> None:
     assert not decision.should_retrain
 
 
-def test_drift_waits_for_new_labels() -> None:
-    young = Champion(NOW - DAY, NOW - DAY)
-    decision = decide(replace(WELL, champion=young, today=MOVED, day_before=MOVED), NOW, RULES)
+def test_drift_waits_for_new_labels_since_the_last_training_whatever_serves() -> None:
+    """A training whose bundle was refused leaves the champion as old as it was, and as little to learn from."""
+    decision = decide(replace(WELL, labels_end=NOW - DAY, today=MOVED, day_before=MOVED), NOW, RULES)
     drift = decision.findings[1]
     assert drift.holds is False
-    assert drift.waits == "only 24 h of labels since the training, 72 h needed"
+    assert drift.waits == "only 24 h of labels since the last training, 72 h needed"
     assert not decision.should_retrain
 
 
