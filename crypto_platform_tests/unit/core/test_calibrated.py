@@ -10,7 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from crypto_platform.core.calibrated import CalibratedRules, Champion, DriftDay, Served, decide, upper_bound
+from crypto_platform.core.calibrated import (
+    CalibratedRules,
+    Champion,
+    DriftDay,
+    Served,
+    accuracy_alarms,
+    decide,
+    upper_bound,
+)
 from crypto_platform.core.retraining import FINDINGS, Restraint, Trainings, restraint
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -118,3 +126,27 @@ def test_the_upper_bound_is_exact(n: int, data: st.DataObject) -> None:
     assert right / n <= bound <= 1
     if right < n:
         assert binom.cdf(right, n, bound) == pytest.approx(0.01, abs=1e-9)
+
+
+def test_the_bound_shares_the_budget_of_false_alarms() -> None:
+    """Of five series each may err a fifth as often: what alarms alone is not enough among them."""
+    just = next(n for n in range(168) if upper_bound(n, 168, 0.99) >= 0.5) - 1
+    served = replace(WELL, expected=0.5, correct=alternating(168, (just + 0.5) / 168))
+    assert served.correct.sum() == just
+    alone, among_five = (decide(served, NOW, replace(RULES, cusum_threshold=99, n_series=n)) for n in (1, 5))
+    assert "(99%) is too low" in alone.reasons[0]
+    assert not among_five.reasons
+
+
+@given(st.integers(0, 10**6), st.sampled_from([0.4, 0.5, 0.6]), st.sampled_from([0.5, 0.62, 0.7]), st.integers(1, 40))
+def test_alarms_after_each_outcome_are_those_of_a_decision_there(seed: int, p: float, p0: float, n_series: int) -> None:
+    correct = np.random.default_rng(seed).random(260) < p
+    rules = replace(RULES, n_series=n_series)
+    alarms = np.logical_or(*accuracy_alarms(correct, p0, rules))
+    for n in (1, 60, 167, 168, 200, 260):
+        decision = decide(replace(WELL, expected=p0, correct=correct[:n]), NOW, rules)
+        assert alarms[n - 1] == (decision.findings[0].holds is False)
+        if n >= 168:
+            right = int(correct[n - 168 : n].sum())
+            too_low = upper_bound(right, 168, 1 - 0.01 / n_series) < max(0.5, p0 - 0.1)
+            assert accuracy_alarms(correct, p0, rules)[1][n - 1] == too_low
