@@ -89,8 +89,9 @@ def compare(
 
 
 def _forecasts(store: Warehouse, symbols: Sequence[str], start: datetime, as_of: datetime) -> pd.DataFrame:
+    """Champions' forecasts with their outcomes: of an hour that two were champion for, the one that was made first."""
     key = [predictions.c[name] for name in ("symbol", "horizon", "prediction_timestamp", "version")]
-    return store.read(
+    rows = store.read(
         select(
             *key,
             predictions.c.candle_timestamp,
@@ -109,8 +110,9 @@ def _forecasts(store: Warehouse, symbols: Sequence[str], start: datetime, as_of:
             predictions.c.prediction_timestamp >= start,
             predictions.c.prediction_timestamp <= as_of,
         )
-        .order_by(predictions.c.prediction_timestamp)
+        .order_by(predictions.c.prediction_timestamp, predictions.c.created_at, predictions.c.version)
     )
+    return rows.drop_duplicates(["symbol", "horizon", "prediction_timestamp"])
 
 
 def _pinned(store: Warehouse, running: Sequence[Experiment]) -> Mapping[str, Served]:

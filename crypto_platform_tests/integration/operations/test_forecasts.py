@@ -528,6 +528,45 @@ def test_an_experiment_that_compares_nothing_is_refused(
         experiments.create(served.store, fields(**given))
 
 
+def forecast_rows(moment: Moment, hours: range, version: str = "a") -> pd.DataFrame:
+    """Forecasts of a champion, written a minute after their hour, in no need of a model."""
+    rows = [
+        {
+            "symbol": "BTC",
+            "horizon": 1,
+            "prediction_timestamp": moment(hour).replace(minute=0),
+            "version": version,
+            "candle_timestamp": moment(hour - 1).replace(minute=0),
+            "created_at": moment(hour) + timedelta(minutes=ord(version)),
+            "role": "champion",
+            "origin": "live",
+            "current_price": 1.0,
+            **dict.fromkeys(
+                ("prob_up", *(f"prob_up_{model}" for model in CLASSIFIERS)), 0.6 if version == "a" else 0.4
+            ),
+            "signal": "HOLD",
+            "signal_before_costs": "HOLD",
+        }
+        for hour in hours
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_an_hour_of_two_champions_is_compared_by_the_forecast_that_was_made_first(
+    deployment: Any, moment: Moment
+) -> None:
+    """As where a training that began before an hour ends after its forecast."""
+    store = deployment.store
+    for version, hours in (("b", range(5, 6)), ("a", range(10))):
+        store.upsert(predictions, forecast_rows(moment, hours, version))
+    done = compare.compare(store, ["BTC"], as_of=moment(10), horizons=(1,))
+    assert not done.failed
+    arms = store.read(select(ab_test_results))
+    assert (arms.groupby("prediction_timestamp")["arm"].nunique() == 2).all()
+    assert len(arms) == 20
+    assert set(arms["model_version"]) == {"a"}
+
+
 def test_the_sums_of_hours_are_alike_on_both_engines(deployment: Any, moment: Moment) -> None:
     """An empty store has no experiment, and its report is JSON all the same."""
     experiments.create(deployment.store, fields(started_at=moment(0), variant_a="ensemble", variant_b="random_forest"))
