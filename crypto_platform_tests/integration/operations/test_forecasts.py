@@ -27,6 +27,7 @@ from crypto_platform.operations import (
     drift,
     experiments,
     registry,
+    settle,
     training_report,
     training_rows,
     watch,
@@ -565,6 +566,16 @@ def test_an_hour_of_two_champions_is_compared_by_the_forecast_that_was_made_firs
     assert (arms.groupby("prediction_timestamp")["arm"].nunique() == 2).all()
     assert len(arms) == 20
     assert set(arms["model_version"]) == {"a"}
+
+
+def test_an_hour_whose_outcome_nobody_will_know_is_not_read_for_ever(deployment: Any, moment: Moment) -> None:
+    store = deployment.store
+    store.upsert(predictions, forecast_rows(moment, range(10)))
+    read = []
+    for at in (moment(10), moment(11), moment(10) + settle.GIVE_UP, moment(11) + settle.GIVE_UP):
+        done = compare.compare(store, ["BTC"], as_of=at, horizons=(1,))
+        read.append(done.results[0].details["hours"])
+    assert read == [10, 10, 10, 0]
 
 
 def test_the_sums_of_hours_are_alike_on_both_engines(deployment: Any, moment: Moment) -> None:
