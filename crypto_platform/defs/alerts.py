@@ -60,6 +60,8 @@ def alerts_sensor(keys: Sequence[str], *, running: bool) -> dg.SensorDefinition:
         for delivery in told:
             if delivery.error:
                 context.log.warning("%d alerts for %s wait: %s", delivery.count, delivery.target, delivery.error)
+            elif delivery.warning:
+                context.log.warning("%d alerts for %s: %s", delivery.count, delivery.target, delivery.warning)
         sent = ", ".join(f"{d.count} to {d.target}" for d in told if d.error is None) or "none sent"
         return dg.SensorResult(skip_reason=f"{raised} new alerts; {sent}", cursor=seen.to_json())
 

@@ -35,14 +35,16 @@ class Inbox:
 
     name: str = "webhook"
     dead: bool = False
+    warning: str | None = None
     messages: list[Message] = field(default_factory=list)
     attempts: int = 0
 
-    def send(self, message: Message) -> None:
+    def send(self, message: Message) -> str | None:
         self.attempts += 1
         if self.dead:
             raise TargetError(f"{self.name} is dead")
         self.messages.append(message)
+        return self.warning
 
     @property
     def keys(self) -> list[str]:
@@ -105,6 +107,14 @@ def test_a_dead_target_is_tried_less_and_less_and_told_everything_at_last(store:
     rows = store.read(select(alert_deliveries))
     assert rows["delivered_at"].notna().all()
     assert rows["last_error"].isna().all()
+
+
+def test_what_a_target_took_with_a_warning_is_not_sent_again(store: Warehouse) -> None:
+    inbox = Inbox(warning="refused gone@example.org")
+    record(store, failed(1), to=(inbox,))
+    told = [deliver(store, inbox, at=NOW + minute * MINUTE) for minute in range(3)]
+    assert told == [[alerts.Delivery("webhook", 1, None, "refused gone@example.org")], [], []]
+    assert store.read(select(alert_deliveries))["last_error"].tolist() == ["refused gone@example.org"]
 
 
 def test_a_process_killed_between_attempt_and_note_tells_again(
