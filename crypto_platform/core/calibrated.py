@@ -21,6 +21,7 @@ from crypto_platform.core.retraining import (
 
 Numbers = dict[str, float | int | None]
 SHOWN: Final = 5  # channels that a message names
+WARNING: Final = "a warning, no alarm: chance does this often, and nothing is trained for it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +190,7 @@ def _accuracy(served: Served, rules: CalibratedRules) -> Finding:
         return Finding(ACCURACY_HOLDS, holds=False, message=message, numbers=numbers)
     message = f"CUSUM {alarm.highest:.1f} of {alarm.threshold:.1f}; {said}"
     if n >= rules.warn_outcomes and (share < rules.warn_accuracy or share < p0 - rules.max_drop):
-        message = f"warning, no alarm: {message}"
+        return Finding(ACCURACY_HOLDS, holds=False, message=message, numbers=numbers, waits=WARNING)
     return Finding(ACCURACY_HOLDS, holds=True, message=message, numbers=numbers)
 
 

@@ -74,7 +74,7 @@ class Finding:
     """One statement that should be true of a model, and whether it is.
 
     `holds` is None where there is too little data to say; that is no failure. `waits` says why one that does not hold
-    is no reason to train yet.
+    is no reason to train, or not yet.
     """
 
     name: str

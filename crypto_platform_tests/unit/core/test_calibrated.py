@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 
 from crypto_platform.core.calibrated import (
+    WARNING,
     CalibratedRules,
     Champion,
     DriftDay,
@@ -77,13 +78,15 @@ def test_one_day_or_what_cannot_be_judged_triggers_nothing(changes: dict[str, An
     assert not decide(replace(WELL, **changes), NOW, RULES).reasons
 
 
-def test_the_product_rules_warn_and_do_not_train() -> None:
+def test_the_product_rules_fail_the_check_as_a_warning_and_do_not_train() -> None:
     """Under 48 % in 100 hours is what a coin does all the time."""
     decision = decide(replace(WELL, correct=alternating(100, 0.47), expected=0.5), NOW, RULES)
     accuracy = decision.findings[0]
-    assert accuracy.holds
-    assert accuracy.message.startswith("warning, no alarm")
+    assert accuracy.holds is False
+    assert accuracy.waits == WARNING
+    assert "accuracy 47.0%" in accuracy.message
     assert not decision.should_retrain
+    assert not decision.reasons
 
 
 def test_drift_waits_for_new_labels_since_the_last_training_whatever_serves() -> None:
@@ -145,7 +148,7 @@ def test_alarms_after_each_outcome_are_those_of_a_decision_there(seed: int, p: f
     alarms = np.logical_or(*accuracy_alarms(correct, p0, rules))
     for n in (1, 60, 167, 168, 200, 260):
         decision = decide(replace(WELL, expected=p0, correct=correct[:n]), NOW, rules)
-        assert alarms[n - 1] == (decision.findings[0].holds is False)
+        assert alarms[n - 1] == decision.findings[0].triggers
         if n >= 168:
             right = int(correct[n - 168 : n].sum())
             too_low = upper_bound(right, 168, 1 - 0.01 / n_series) < max(0.5, p0 - 0.1)
