@@ -20,6 +20,7 @@ from crypto_platform.core.retraining import (
     ClassicRules,
     Decision,
     Evidence,
+    Finding,
     Restraint,
     Trainings,
     standardized_shift,
@@ -184,6 +185,55 @@ def recorded(symbols: Sequence[str], as_of: datetime) -> Select[Any]:
         .where(retrain_decisions.c.symbol.in_(symbols), retrain_decisions.c.decision_time == as_of)
         .order_by(retrain_decisions.c.symbol, retrain_decisions.c.horizon)
     )
+
+
+def decisions(
+    store: Warehouse,
+    symbols: Sequence[str],
+    *,
+    as_of: datetime,
+    horizons: Sequence[int],
+    rules: Rules,
+    feature_set: FeatureSet = DEFAULT,
+) -> dict[Key, Decision]:
+    """What was decided at `as_of` on each (symbol, horizon), as it is recorded; what was not is decided now.
+
+    So whoever acts on a decision finds the row it is to be written on.
+    """
+    held = _of_rows(store.read(recorded(symbols, as_of)))
+    lacking = [symbol for symbol in symbols if any((symbol, horizon) not in held for horizon in horizons)]
+    if lacking:
+        record(store, lacking, as_of=as_of, horizons=horizons, rules=rules, feature_set=feature_set)
+        held |= _of_rows(store.read(recorded(lacking, as_of)))
+    return held
+
+
+def _of_rows(rows: pd.DataFrame) -> dict[Key, Decision]:
+    return {(row.symbol, int(row.horizon)): _of_row(row) for row in rows.itertuples()}
+
+
+def _of_row(row: Any) -> Decision:
+    verdict = row.details["verdicts"][row.policy]
+    findings = tuple(
+        Finding(
+            name,
+            said["holds"],
+            said["message"],
+            {key: value for key, value in said.items() if key not in {"holds", "message", "waits"}},
+            said["waits"],
+        )
+        for name, said in verdict["findings"].items()
+    )
+    return Decision(bool(row.should_retrain), tuple(row.reasons), findings, verdict, row.details["held_back"])
+
+
+def newest(store: Warehouse, symbols: Sequence[str], since: datetime) -> datetime | None:
+    """The newest moment from `since` on at which any of these symbols was decided on."""
+    d = retrain_decisions.c
+    rows = store.read(
+        select(func.max(d.decision_time).label("at")).where(d.symbol.in_(symbols), d.decision_time >= since)
+    )
+    return None if rows["at"].isna().all() else rows["at"][0].to_pydatetime()
 
 
 def note_run(store: Warehouse, symbols: Sequence[str], run_id: str, *, as_of: datetime) -> None:
