@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from sqlalchemy import select, update
 
 from crypto_platform.core.experiments import Experiment
+from crypto_platform.core.features import DEFAULT
 from crypto_platform.core.hours import HOUR
 from crypto_platform.core.novelty import NOVEL
 from crypto_platform.core.retraining import ClassicRules
@@ -702,7 +703,7 @@ def test_drift_is_measured_once_a_day_and_compared_with_the_day_before(served: A
     rows = served.store.read(select(monitoring_metrics).where(monitoring_metrics.c.metric_name == drift.METRIC_NAME))
     assert rows["timestamp"].tolist() == [pd.Timestamp(first), pd.Timestamp(next_day)]
     (metadata,) = rows["metadata"].tail(1)
-    assert set(metadata["channels"]) == {*drift.CHANNELS, *drift.RATES, drift.LN_VOLUME}
+    assert set(metadata["channels"]) == {*drift.channels_of(DEFAULT), *drift.RATES, drift.LN_VOLUME}
     assert "hour_sin" not in metadata["channels"]
     ret = metadata["channels"]["ret_1"]
     assert {"distance", "p_value", "psi", "ks", "shift"} <= {name for name, value in ret.items() if value is not None}
