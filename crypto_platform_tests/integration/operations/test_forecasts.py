@@ -456,7 +456,7 @@ def test_both_arms_are_compared_on_every_hour(served: Any, moment: Moment) -> No
 
 def fields(**values: Any) -> Experiment:
     start = {"started_at": values.pop("started_at"), "publish": False, "alpha": 0.05, "split": 0.5, "salt": "s"}
-    return Experiment(test_name="mine", horizon=1, **start, **values)
+    return Experiment(test_name="mine", horizon=1, **(start | values))
 
 
 def test_a_bundle_that_serves_no_more_is_scored_beside_the_champion(served: Any, moment: Moment) -> None:
@@ -513,6 +513,7 @@ def test_an_experiment_is_made_once_and_counts_nothing_after_its_end(served: Any
         ({"variant_a": "nobody/ensemble"}, "no bundle 'nobody'"),
         ({"metric": "sharpe"}, "metric 'sharpe' is unknown"),
         ({"ends_at": "start"}, "would end before it starts"),
+        ({"publish": True}, "what is served is always the champion's"),
     ],
 )
 def test_an_experiment_that_compares_nothing_is_refused(
