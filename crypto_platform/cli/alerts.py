@@ -61,9 +61,8 @@ def list_alerts(
 
 
 def _word(delivery: dict[str, Any]) -> str:
-    if delivery["delivered_at"] is not None:
-        return str(delivery["target"])
-    return f"{delivery['target']} waits" + (f": {delivery['last_error']}" if delivery["last_error"] else "")
+    whom = str(delivery["target"]) if delivery["delivered_at"] is not None else f"{delivery['target']} waits"
+    return whom + (f": {delivery['last_error']}" if delivery["last_error"] else "")
 
 
 @app.command("test")
@@ -78,8 +77,8 @@ def try_targets(as_json: bool = Json) -> None:
             )
         told = probe(p.targets, as_of=moment(None), ui_url=p.settings.ui_url, label=label_of(p.store))
     if as_json:
-        console.print_json(json.dumps([{"target": d.target, "error": d.error} for d in told]))
+        console.print_json(json.dumps([{"target": d.target, "error": d.error, "warning": d.warning} for d in told]))
     else:
-        show("Test messages", ("target", ""), [[d.target, d.error or "taken"] for d in told])
+        show("Test messages", ("target", ""), [[d.target, d.error or d.warning or "taken"] for d in told])
     if failed := [d.target for d in told if d.error]:
         raise TargetError(f"not reached: {', '.join(failed)}; check their settings CRYPTO_PLATFORM_ALERT_*")

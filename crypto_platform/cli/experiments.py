@@ -26,7 +26,12 @@ def create(
     horizon: int = typer.Option(1, help="Hours ahead that are compared."),
     metric: str = typer.Option(METRICS[0], help=f"Score that is compared: {' or '.join(METRICS)}."),
     days: float = typer.Option(LONGEST / timedelta(days=1), min=1, max=3650, help="Longest duration."),
-    split: float = typer.Option(0.5, min=0, max=1, help="Share of hours whose published arm is A."),
+    split: float = typer.Option(
+        0.5,
+        min=0,
+        max=1,
+        help="Share of hours that the recorded split gives to A; what is served stays the champion's.",
+    ),
     alpha: float = typer.Option(0.05, min=0.0001, max=0.5, help="Error level."),
     now: str = AsOf,
     as_json: bool = Json,

@@ -44,8 +44,14 @@ class Market:
 
     @property
     def name(self) -> str:
-        """Of its folder, and of the market in a simulation's identity."""
+        """Of the simulation's folder."""
         return f"recorded-{self.data.resolve().name}" if self.data else f"simulated-{self.seed}"
+
+    def identity(self, names: Sequence[str]) -> str:
+        """The name, and of a recorded one what its files hold of these symbols: folders may be called alike."""
+        from crypto_platform.replay.recorded import digest
+
+        return f"{self.name}-{digest(self.data, names)[:12]}" if self.data else self.name
 
     def history(self, names: Sequence[str], start: datetime, settings: Settings) -> Any:
         """The history; a simulated one begins on a Monday before anything is loaded, wherever the simulation ends."""
@@ -177,12 +183,13 @@ def _settings(
 def _identity(settings: Settings, market: Market, start: datetime, *, every_tick: bool) -> dict[str, Any]:
     """What a simulation's result depends on, beside where it ends."""
     decided = {name: getattr(settings, name) for name in DECIDING}
+    names = [symbol.name for symbol in settings.followed]
     return {
         **{name: list(value) if isinstance(value, tuple) else value for name, value in decided.items()},
         "version": __version__,
-        "market": market.name,
+        "market": market.identity(names),
         "from": start.isoformat(),
-        "symbols": [symbol.name for symbol in settings.followed],
+        "symbols": names,
         "feature_set": settings.feature_set.hash,
         "every_tick": every_tick,
     }

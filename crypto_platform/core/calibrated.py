@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crypto_platform.core.accuracy import COIN, wilson_interval
-from crypto_platform.core.cusum import THRESHOLD, cusum
+from crypto_platform.core.cusum import THRESHOLD, cusum, cusum_path
 from crypto_platform.core.retraining import (
     ACCURACY_HOLDS,
     FEATURES_HAVE_NOT_DRIFTED,
@@ -21,6 +21,7 @@ from crypto_platform.core.retraining import (
 
 Numbers = dict[str, float | int | None]
 SHOWN: Final = 5  # channels that a message names
+WARNING: Final = "a warning, no alarm: chance does this often, and nothing is trained for it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,16 +33,16 @@ class CalibratedRules:
     cusum_threshold : float
         Of one series: about 160 days between false alarms at 24 outcomes a day.
     n_series : int
-        Series that share this budget.
+        Series that share this budget, and the bound's.
     bound_outcomes, bound_level, max_drop : int, float, float
         Accuracy also fails where its exact one-sided upper bound over so many outcomes is below a coin's or that far
-        below what is expected.
+        below what is expected. The level is that of one series.
     warn_accuracy, warn_outcomes : float, int
         Product rules, as warnings: accuracy below that, or `max_drop` below what is expected, of at least so many.
     max_drift : float
         Share of channels that moved, on two days in a row.
     new_label_hours : float
-        New labels since the training without which drift waits: there is little to learn from.
+        New labels since the last training, promoted or not, without which drift waits: there is little to learn from.
     max_age_days : float
         Age of the training data's end.
     """
@@ -57,6 +58,11 @@ class CalibratedRules:
     new_label_hours: float = 72.0
     max_age_days: float = 7.0
 
+    @property
+    def shared_bound_level(self) -> float:
+        """Level of each series' bound, so that all together err as often as one would."""
+        return 1 - (1 - self.bound_level) / self.n_series
+
 
 @dataclass(frozen=True, slots=True)
 class DriftDay:
@@ -69,10 +75,9 @@ class DriftDay:
 
 @dataclass(frozen=True, slots=True)
 class Champion:
-    """What serves: the end of its training data, when its last label was known, and whether its inputs still exist."""
+    """What serves: the end of its training data, and whether its inputs still exist."""
 
     data_end: datetime
-    labels_end: datetime
     inputs_exist: bool = True
 
 
@@ -88,6 +93,8 @@ class Served:
     correct : array of bool, shape (n,)
         Its outcomes since its promotion, oldest first, one per horizon hours.
     today, day_before : DriftDay or None
+    labels_end : datetime or None
+        When the last label was known that any training learned from, whether its bundle serves or not.
     gate : str or None
         Without a champion: what the gate said of the newest candidate.
     """
@@ -97,6 +104,7 @@ class Served:
     correct: NDArray[np.bool_]
     today: DriftDay | None = None
     day_before: DriftDay | None = None
+    labels_end: datetime | None = None
     gate: str | None = None
 
 
@@ -123,6 +131,36 @@ def upper_bound(n_right: int, n: int, level: float) -> float:
     return float(beta.ppf(level, n_right + 1, n - n_right)) if n_right < n else 1.0
 
 
+def accuracy_alarms(
+    correct: NDArray[np.bool_], p0: float, rules: CalibratedRules
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Whether the CUSUM, and whether the bound, is an alarm after each outcome: the whole rule of accuracy.
+
+    Parameters
+    ----------
+    correct : array of bool, shape (n,)
+        Outcomes since the promotion, oldest first, one per horizon hours.
+    p0 : float
+        Expected accuracy.
+
+    Returns
+    -------
+    tuple of array of bool, shape (n,)
+        An alarm of the CUSUM stays; the bound is that of the newest `bound_outcomes`, none before there are so many.
+    """
+    from scipy.special import bdtr  # noqa: PLC0415
+
+    threshold = cusum(correct, p0, rules.n_series, rules.cusum_threshold).threshold
+    by_cusum = np.maximum.accumulate(cusum_path(correct, p0)) >= threshold
+    enough, limit = rules.bound_outcomes, max(COIN, p0 - rules.max_drop)
+    # As the bound is exact, it is below the limit where so few right ones are unlikely enough at the limit.
+    too_few = np.count_nonzero(bdtr(np.arange(enough), enough, limit) < 1 - rules.shared_bound_level)
+    sums = np.r_[0, correct.cumsum()]
+    by_bound = np.zeros(len(correct), dtype=bool)
+    by_bound[enough - 1 :] = sums[enough:] - sums[:-enough] < too_few
+    return by_cusum, by_bound
+
+
 def _accuracy(served: Served, rules: CalibratedRules) -> Finding:
     p0 = COIN if served.expected is None else served.expected
     alarm = cusum(served.correct, p0, rules.n_series, rules.cusum_threshold)
@@ -141,18 +179,18 @@ def _accuracy(served: Served, rules: CalibratedRules) -> Finding:
     share, (low, high) = right / n, wilson_interval(right / n, n)
     numbers |= {"accuracy": share, "lower": low, "upper": high}
     said = f"accuracy {share:.1%} [{low:.1%}, {high:.1%}] of the last {n}, expected {p0:.1%}"
-    if alarm.raised:
+    by_cusum, by_bound = accuracy_alarms(served.correct, p0, rules)
+    if by_cusum[-1]:
         message = f"CUSUM {alarm.highest:.1f} reached {alarm.threshold:.1f}; {said}"
         return Finding(ACCURACY_HOLDS, holds=False, message=message, numbers=numbers)
     if n >= rules.bound_outcomes:
-        bound = upper_bound(right, n, rules.bound_level)
-        numbers["upper_bound"] = bound
-        if bound < max(COIN, p0 - rules.max_drop):
-            message = f"upper bound {bound:.1%} ({rules.bound_level:.0%}) is too low; {said}"
-            return Finding(ACCURACY_HOLDS, holds=False, message=message, numbers=numbers)
+        numbers["upper_bound"] = upper_bound(right, n, rules.shared_bound_level)
+    if by_bound[-1]:
+        message = f"upper bound {numbers['upper_bound']:.1%} ({100 * rules.shared_bound_level:.6g}%) is too low; {said}"
+        return Finding(ACCURACY_HOLDS, holds=False, message=message, numbers=numbers)
     message = f"CUSUM {alarm.highest:.1f} of {alarm.threshold:.1f}; {said}"
     if n >= rules.warn_outcomes and (share < rules.warn_accuracy or share < p0 - rules.max_drop):
-        message = f"warning, no alarm: {message}"
+        return Finding(ACCURACY_HOLDS, holds=False, message=message, numbers=numbers, waits=WARNING)
     return Finding(ACCURACY_HOLDS, holds=True, message=message, numbers=numbers)
 
 
@@ -179,11 +217,11 @@ def _drift(served: Served, as_of: datetime, rules: CalibratedRules) -> Finding:
     if not moved and not twice:
         return Finding(FEATURES_HAVE_NOT_DRIFTED, holds=True, message=message, numbers=numbers)
     waits = None
-    if served.champion is not None:
-        hours = (as_of - served.champion.labels_end) / timedelta(hours=1)
+    if served.labels_end is not None:
+        hours = (as_of - served.labels_end) / timedelta(hours=1)
         numbers["new_label_hours"] = hours
         if hours < rules.new_label_hours:
-            waits = f"only {hours:.0f} h of labels since the training, {rules.new_label_hours:g} h needed"
+            waits = f"only {hours:.0f} h of labels since the last training, {rules.new_label_hours:g} h needed"
     return Finding(FEATURES_HAVE_NOT_DRIFTED, holds=False, message=message, numbers=numbers, waits=waits)
 
 

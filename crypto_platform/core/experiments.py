@@ -1,4 +1,4 @@
-"""A/B comparison of two variants on the same hours: what they are, who is published, and what the hours say.
+"""A/B comparison of two variants on the same hours: what they are, whose an hour is, and what the hours say.
 
 No arm is called better but by an anytime-valid test; see `core.eprocess`.
 """
@@ -100,7 +100,7 @@ class Experiment:
 
 
 def published_arm(experiment: Experiment, symbol: str, candle: datetime) -> str:
-    """Arm whose forecast would be published for a candle: a hash decides, so a retry decides alike.
+    """Arm that the recorded split gives a candle to: a hash decides, so a retry decides alike. Nothing follows from it.
 
     Examples
     --------

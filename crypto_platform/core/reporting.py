@@ -4,7 +4,7 @@ Everything is as of one moment: rows of frames that were known later are the cal
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from crypto_platform.core.accuracy import COIN, NO_EDGE, TOO_FEW, WORSE, Accuracy, score
+from crypto_platform.core.cusum import Alarm
 from crypto_platform.core.hours import HOUR, closed_until
 from crypto_platform.core.metrics import BASELINE_PERSISTENCE, BASELINE_RATE
 from crypto_platform.core.provenance import Provenance
@@ -216,6 +217,7 @@ class MonitoringReport:
     experiments: tuple[Mapping[str, Any], ...]
     decisions: tuple[RetrainVerdict, ...]
     sentiment: Sentiment | None
+    pooled: Mapping[int, Alarm] = field(default_factory=dict)  # horizon; of all symbols' accuracy together
 
 
 def accuracy_by_window(outcomes: pd.DataFrame, as_of: datetime) -> dict[str, Accuracy]:

@@ -74,7 +74,7 @@ class Finding:
     """One statement that should be true of a model, and whether it is.
 
     `holds` is None where there is too little data to say; that is no failure. `waits` says why one that does not hold
-    is no reason to train yet.
+    is no reason to train, or not yet.
     """
 
     name: str
@@ -157,11 +157,14 @@ class Trainings:
         Trainings since the last promotion, of the last `Restraint.within_days`.
     challenger_since : datetime or None
         Since when a challenger has waited for enough hours beside the champion.
+    data_end : datetime or None
+        When the newest row that any training learned from was usable.
     """
 
     last_at: datetime | None = None
     unpromoted: int = 0
     challenger_since: datetime | None = None
+    data_end: datetime | None = None
 
 
 def restraint(trainings: Trainings, as_of: datetime, rules: Restraint) -> str | None:

@@ -50,7 +50,7 @@ def alerts_sensor(keys: Sequence[str], *, running: bool) -> dg.SensorDefinition:
         now, settings, store = platform.clock.now(), platform.settings, platform.store
         runs, seen = finished_since(context.instance, Seen.from_json(context.cursor), now - events.LOOKBACK)
         happened = events.events(store, keys, as_of=now, horizons=settings.horizons, signals=settings.alert_signals)
-        evaluations = [events.dead_vendors(store, now)]
+        evaluations = [events.dead_vendors(store, now), *events.decided(store, keys, now, settings.horizons)]
         for run in runs:
             log = [record.event_log_entry for record in _records(context.instance, run.run_id)]
             happened += failure_of(run, log, now)
@@ -60,6 +60,8 @@ def alerts_sensor(keys: Sequence[str], *, running: bool) -> dg.SensorDefinition:
         for delivery in told:
             if delivery.error:
                 context.log.warning("%d alerts for %s wait: %s", delivery.count, delivery.target, delivery.error)
+            elif delivery.warning:
+                context.log.warning("%d alerts for %s: %s", delivery.count, delivery.target, delivery.warning)
         sent = ", ".join(f"{d.count} to {d.target}" for d in told if d.error is None) or "none sent"
         return dg.SensorResult(skip_reason=f"{raised} new alerts; {sent}", cursor=seen.to_json())
 

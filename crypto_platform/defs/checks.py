@@ -1,6 +1,7 @@
 """Asset checks: one evaluation a run over its symbols, and the few that are evaluated symbol by symbol."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import dagster as dg
@@ -16,7 +17,7 @@ from crypto_platform.core.retraining import (
 )
 from crypto_platform.defs.assets.science import MODELS
 from crypto_platform.defs.partitions import keys_of
-from crypto_platform.defs.resources import Platform
+from crypto_platform.defs.resources import AS_OF_TAG, Platform
 from crypto_platform.operations import decide
 from crypto_platform.operations.checks import CHECKS, Check, Declared, Scope
 from crypto_platform.operations.checks.candles import candles_are_fresh
@@ -181,10 +182,10 @@ def _decision_checks(partitions: dg.PartitionsDefinition) -> dg.AssetChecksDefin
     @dg.multi_asset_check(specs=specs, name="decision_checks", can_subset=True)
     def evaluate(context: dg.AssetCheckExecutionContext, platform: dg.ResourceParam[Platform]) -> Iterator[Any]:
         symbols = keys_of(context.run.tags, partitions.get_partition_keys())
-        verdicts = decide.judge(
+        decided = decide.decisions(
             platform.store,
             symbols,
-            as_of=platform.as_of(context.run.tags),
+            as_of=_decided_at(context, platform, symbols),
             horizons=platform.settings.horizons,
             rules=platform.rules,
             feature_set=platform.settings.feature_set,
@@ -192,13 +193,22 @@ def _decision_checks(partitions: dg.PartitionsDefinition) -> dg.AssetChecksDefin
         chosen = [name for name in keys if keys[name] in context.selected_asset_check_keys]
         targets = {name: _targets(context.instance, keys[name].asset_key, symbols) for name in chosen}
         for symbol in symbols:
-            decisions = {h: verdicts[symbol, h].decision for h in platform.settings.horizons}
+            decisions = {h: decided[symbol, h] for h in platform.settings.horizons}
             for name in chosen:
                 yield _finding(keys[name], symbol, decisions, targets[name])
         for name in chosen:
             yield dg.Output(None, output_name=_output(keys[name]))
 
     return evaluate
+
+
+def _decided_at(context: dg.AssetCheckExecutionContext, platform: Platform, symbols: Sequence[str]) -> datetime:
+    """The moment of the decision that is checked: without a tag that of the run's own, where it made one."""
+    said = platform.as_of(context.run.tags)
+    run = context.instance.get_run_record_by_id(context.run.run_id)
+    if AS_OF_TAG in context.run.tags or run is None:
+        return said
+    return decide.newest(platform.store, symbols, since=run.create_timestamp) or said
 
 
 def _finding(

@@ -30,7 +30,7 @@ from crypto_platform.operations.provenance import provenance_of_store
 from crypto_platform.storage import warehouse
 from crypto_platform.storage.warehouse import Warehouse
 from crypto_platform.tables import alert_deliveries, alerts
-from crypto_platform.targets.base import Target, send_all
+from crypto_platform.targets.base import Answer, Target, send_all
 
 RETENTION: Final = timedelta(days=90)
 
@@ -39,11 +39,12 @@ _A, _D = alerts.c, alert_deliveries.c
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What came of sending to a target: how many alerts, and what went wrong (None: nothing)."""
+    """What came of sending to a target: how many alerts, why they wait (None: they do not), what else is wrong."""
 
     target: str
     count: int
     error: str | None
+    warning: str | None = None
 
 
 def record(
@@ -95,18 +96,22 @@ def deliver(store: Warehouse, targets: Sequence[Target], *, as_of: datetime, ui_
     if not waiting:
         return []
     label = label_of(store)
-    errors = send_all((target, compose(found, sent_at=as_of, ui_url=ui_url, label=label)) for target, found in waiting)
+    answers = send_all((target, compose(found, sent_at=as_of, ui_url=ui_url, label=label)) for target, found in waiting)
     for target, _ in waiting:
-        _settle(store, target.name, as_of, errors[target.name])
-    return [Delivery(target.name, len(found), errors[target.name]) for target, found in waiting]
+        _settle(store, target.name, as_of, answers[target.name])
+    return [_delivery(target, len(found), answers[target.name]) for target, found in waiting]
 
 
 def probe(targets: Sequence[Target], *, as_of: datetime, ui_url: str, label: str) -> list[Delivery]:
     """Send each target a test, whatever is waiting for it; nothing is stored."""
     alert = Alert(f"{Kind.TEST}/{as_of.isoformat()}", Kind.TEST, "test", None, "Alerts arrive here.", "/", as_of)
     message: Message = compose([alert], sent_at=as_of, ui_url=ui_url, label=label)
-    errors = send_all((target, message) for target in targets)
-    return [Delivery(target.name, 1, errors[target.name]) for target in targets]
+    answers = send_all((target, message) for target in targets)
+    return [_delivery(target, 1, answers[target.name]) for target in targets]
+
+
+def _delivery(target: Target, count: int, answer: Answer) -> Delivery:
+    return Delivery(target.name, count, answer.error, answer.warning)
 
 
 def label_of(store: Warehouse) -> str:
@@ -199,8 +204,11 @@ def _alert(row: Mapping[Any, Any]) -> Alert:
     return Alert(**held | {"kind": Kind(row["kind"])})
 
 
-def _settle(store: Warehouse, target: str, as_of: datetime, error: str | None) -> None:
+def _settle(store: Warehouse, target: str, as_of: datetime, answer: Answer) -> None:
     """Note what came of an attempt."""
-    outcome = {"delivered_at": as_of, "last_error": null()} if error is None else {"last_error": one_line(error)}
+    said = answer.error or answer.warning
+    outcome: dict[str, Any] = {"last_error": null() if said is None else one_line(said)}
+    if answer.error is None:
+        outcome["delivered_at"] = as_of
     with store.begin() as connection:
         connection.execute(update(alert_deliveries).where(_pending(target), _D.attempted_at == as_of).values(**outcome))

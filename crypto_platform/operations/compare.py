@@ -23,6 +23,7 @@ from crypto_platform.operations.experiments import experiments, start_defaults
 from crypto_platform.operations.provenance import provenance_of_store
 from crypto_platform.operations.registry import Served
 from crypto_platform.operations.results import Report, SymbolResult
+from crypto_platform.operations.settle import GIVE_UP
 from crypto_platform.operations.watermarks import Mark
 from crypto_platform.storage import warehouse
 from crypto_platform.storage.artifacts import ArtifactStore, write_atomically
@@ -80,7 +81,7 @@ def compare(
         forecasts = forecasts[forecasts["prediction_timestamp"] >= start]
         rows = [arm for e in running for arm in _arms(e, symbol, forecasts, probabilities)]
         open_hours = forecasts.loc[forecasts["realized_return"].isna(), "prediction_timestamp"]
-        done = open_hours.min().to_pydatetime() if len(open_hours) else as_of
+        done = max(open_hours.min().to_pydatetime(), as_of - GIVE_UP) if len(open_hours) else as_of
         with store.begin() as connection:
             written = warehouse.upsert(connection, ab_test_results, warehouse.records(rows)) if rows else 0
             watermarks.write_mark(connection, ab_test_results.name, symbol, Mark(max(start, done)))
@@ -89,8 +90,9 @@ def compare(
 
 
 def _forecasts(store: Warehouse, symbols: Sequence[str], start: datetime, as_of: datetime) -> pd.DataFrame:
+    """Champions' forecasts with their outcomes: of an hour that two were champion for, the one that was made first."""
     key = [predictions.c[name] for name in ("symbol", "horizon", "prediction_timestamp", "version")]
-    return store.read(
+    rows = store.read(
         select(
             *key,
             predictions.c.candle_timestamp,
@@ -109,8 +111,9 @@ def _forecasts(store: Warehouse, symbols: Sequence[str], start: datetime, as_of:
             predictions.c.prediction_timestamp >= start,
             predictions.c.prediction_timestamp <= as_of,
         )
-        .order_by(predictions.c.prediction_timestamp)
+        .order_by(predictions.c.prediction_timestamp, predictions.c.created_at, predictions.c.version)
     )
+    return rows.drop_duplicates(["symbol", "horizon", "prediction_timestamp"])
 
 
 def _pinned(store: Warehouse, running: Sequence[Experiment]) -> Mapping[str, Served]:

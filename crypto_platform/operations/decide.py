@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 import pandas as pd
-from sqlalchemy import Select, select, update
+from sqlalchemy import Select, and_, func, select, tuple_, update
 
 from crypto_platform.core import calibrated, retraining
 from crypto_platform.core.calibrated import CalibratedRules
@@ -20,6 +20,7 @@ from crypto_platform.core.retraining import (
     ClassicRules,
     Decision,
     Evidence,
+    Finding,
     Restraint,
     Trainings,
     standardized_shift,
@@ -114,7 +115,9 @@ def judge(
     for key in keys:
         mine, champion = of_key.get(key, outcomes.iloc[:0]), champions.get(key)
         held_back = retraining.restraint(trained[key], as_of, rules.restraint)
-        served = watch.evidence(key, champion, held_to, mine, days[key[0]], sets, feature_set, gates.get(key))
+        served = watch.evidence(
+            key, champion, held_to, mine, days[key[0]], sets, feature_set, gates.get(key), trained[key].data_end
+        )
         classic = _classic(mine, shifts[key[0]], champion, gates.get(key), as_of, rules.classic)
         by_policy = {
             CALIBRATED: calibrated.decide(served, as_of, rules.calibrated, held_back),
@@ -184,19 +187,68 @@ def recorded(symbols: Sequence[str], as_of: datetime) -> Select[Any]:
     )
 
 
-def note_run(store: Warehouse, symbols: Sequence[str], run_id: str, *, as_of: datetime) -> None:
-    """Write the run that trains these symbols on the decisions of the last day that asked for it."""
+def decisions(
+    store: Warehouse,
+    symbols: Sequence[str],
+    *,
+    as_of: datetime,
+    horizons: Sequence[int],
+    rules: Rules,
+    feature_set: FeatureSet = DEFAULT,
+) -> dict[Key, Decision]:
+    """What was decided at `as_of` on each (symbol, horizon), as it is recorded; what was not is decided now.
+
+    So whoever acts on a decision finds the row it is to be written on.
+    """
+    held = _of_rows(store.read(recorded(symbols, as_of)))
+    lacking = [symbol for symbol in symbols if any((symbol, horizon) not in held for horizon in horizons)]
+    if lacking:
+        record(store, lacking, as_of=as_of, horizons=horizons, rules=rules, feature_set=feature_set)
+        held |= _of_rows(store.read(recorded(lacking, as_of)))
+    return held
+
+
+def _of_rows(rows: pd.DataFrame) -> dict[Key, Decision]:
+    return {(row.symbol, int(row.horizon)): _of_row(row) for row in rows.itertuples()}
+
+
+def _of_row(row: Any) -> Decision:
+    verdict = row.details["verdicts"][row.policy]
+    findings = tuple(
+        Finding(
+            name,
+            said["holds"],
+            said["message"],
+            {key: value for key, value in said.items() if key not in {"holds", "message", "waits"}},
+            said["waits"],
+        )
+        for name, said in verdict["findings"].items()
+    )
+    return Decision(bool(row.should_retrain), tuple(row.reasons), findings, verdict, row.details["held_back"])
+
+
+def newest(store: Warehouse, symbols: Sequence[str], since: datetime) -> datetime | None:
+    """The newest moment from `since` on at which any of these symbols was decided on."""
     d = retrain_decisions.c
+    rows = store.read(
+        select(func.max(d.decision_time).label("at")).where(d.symbol.in_(symbols), d.decision_time >= since)
+    )
+    return None if rows["at"].isna().all() else rows["at"][0].to_pydatetime()
+
+
+def note_run(store: Warehouse, symbols: Sequence[str], run_id: str, *, as_of: datetime) -> None:
+    """Write the run that trains these symbols on the newest decision of the last day that asked for it, of each key."""
+    d = retrain_decisions.c
+    within = and_(d.decision_time <= as_of, d.decision_time > as_of - ANSWERED_WITHIN)
+    newest = (
+        select(d.symbol, d.horizon, func.max(d.decision_time))
+        .where(d.symbol.in_(symbols), d.should_retrain.is_(True), within)
+        .group_by(d.symbol, d.horizon)
+    )
     with store.begin() as connection:
         connection.execute(
             update(retrain_decisions)
-            .where(
-                d.symbol.in_(symbols),
-                d.should_retrain.is_(True),
-                d.run_id.is_(None),
-                d.decision_time <= as_of,
-                d.decision_time > as_of - ANSWERED_WITHIN,
-            )
+            .where(tuple_(d.symbol, d.horizon, d.decision_time).in_(newest), d.run_id.is_(None))
             .values(run_id=run_id)
         )
 

@@ -15,6 +15,7 @@ from crypto_platform.core.calibrated import DriftDay
 from crypto_platform.core.drift import REFERENCE_HOURS, WINDOW_HOURS, Drift
 from crypto_platform.core.features import DEFAULT, FeatureSet
 from crypto_platform.core.hours import HOUR, newest_closed
+from crypto_platform.operations import feature_rows
 from crypto_platform.operations.aliases import CHAMPION
 from crypto_platform.storage import warehouse
 from crypto_platform.storage.warehouse import Warehouse
@@ -24,11 +25,15 @@ DAY: Final = timedelta(days=1)
 THREADS: Final = 4  # most of a measurement is arithmetic on arrays, at which threads run side by side
 METRIC_TYPE, METRIC_NAME = "drift", "drift_score"
 CALENDAR: Final = frozenset({"hour_sin", "hour_cos", "dow_sin", "dow_cos", "is_weekend"})
-CHANNELS: Final = tuple(name for name in DEFAULT.features if name not in CALENDAR)
 LN_VOLUME, COMPLETE, MISSING, PROBABILITY, NOVEL = "ln_volume", "complete", "missing_features", "prob_up", "novel"
 RATES: Final = frozenset({COMPLETE, MISSING, PROBABILITY, NOVEL})
 
 Days = tuple[DriftDay | None, DriftDay | None]
+
+
+def channels_of(feature_set: FeatureSet) -> tuple[str, ...]:
+    """Features of a set that can drift: all, a user's own ones too, but for the calendar's."""
+    return tuple(name for name in feature_set.features if name not in CALENDAR)
 
 
 def of_days(
@@ -103,7 +108,7 @@ def measure(store: Warehouse, symbol: str, as_of: datetime, feature_set: Feature
     newest = newest_closed(as_of)
     first = newest - (REFERENCE_HOURS + WINDOW_HOURS - 1) * HOUR
     inputs = store.read(
-        select(features.c.timestamp, features.c.is_filled, features.c.is_valid, *(features.c[n] for n in CHANNELS))
+        select(features.c.timestamp, features.c.is_filled, features.c.is_valid, *feature_rows.columns(feature_set))
         .where(
             features.c.symbol == symbol,
             features.c.feature_set_hash == feature_set.hash,
@@ -117,7 +122,8 @@ def measure(store: Warehouse, symbol: str, as_of: datetime, feature_set: Feature
     hours = pd.date_range(begin, newest, freq="h", unit="us")
     if len(hours) <= WINDOW_HOURS:
         return None
-    values = _channels(inputs.set_index("timestamp").reindex(hours)) | _levels(store, symbol, hours)
+    rows = feature_rows.unpack(inputs, feature_set).set_index("timestamp").reindex(hours)
+    values = _channels(rows, channels_of(feature_set)) | _levels(store, symbol, hours)
     return drift.compare(
         {name: series[:-WINDOW_HOURS] for name, series in values.items()},
         {name: series[-WINDOW_HOURS:] for name, series in values.items()},
@@ -125,12 +131,12 @@ def measure(store: Warehouse, symbol: str, as_of: datetime, feature_set: Feature
     )
 
 
-def _channels(inputs: pd.DataFrame) -> dict[str, np.ndarray]:
+def _channels(inputs: pd.DataFrame, names: Sequence[str]) -> dict[str, np.ndarray]:
     own = np.array([filled is False for filled in inputs["is_filled"]])  # NaN where there is no row at all
-    values = inputs[list(CHANNELS)].to_numpy(float)
+    values = inputs[list(names)].to_numpy(float)
     missing = np.where(inputs["is_filled"].notna(), np.isnan(values).mean(axis=1), np.nan)
     values = np.where(own[:, None], values, np.nan)
-    channels = {name: values[:, number] for number, name in enumerate(CHANNELS)}
+    channels = {name: values[:, number] for number, name in enumerate(names)}
     return channels | {COMPLETE: own.astype(float), MISSING: missing}
 
 

@@ -24,9 +24,9 @@ SIGNAL_AGE: Final = timedelta(hours=3)  # beyond, a change of signal is of no us
 def events(
     store: Warehouse, symbols: Sequence[str], *, as_of: datetime, horizons: Sequence[int], signals: bool
 ) -> list[Alert]:
-    """Decisions, refusals and rollbacks of the last day, and with `signals` the newest changes of signal."""
+    """Stops, refusals and rollbacks of the last day, and with `signals` the newest changes of signal."""
     found = [
-        *_decisions(store, symbols, as_of, horizons),
+        *_stops(store, symbols, as_of, horizons),
         *_refused(store, symbols, as_of, horizons),
         *_dropped(store, symbols, as_of, horizons),
         *_rollbacks(store, symbols, as_of),
@@ -53,10 +53,33 @@ def _asset(name: str, symbol: str | None = None) -> str:
     return f"/assets/{name}" + (f"?view=partitions&partition={symbol}" if symbol else "")
 
 
-def _decisions(store: Warehouse, symbols: Sequence[str], as_of: datetime, horizons: Sequence[int]) -> Iterator[Alert]:
-    """Decisions to retrain, and those that only a stop held back: the latter once for each last training."""
+def decided(store: Warehouse, symbols: Sequence[str], as_of: datetime, horizons: Sequence[int]) -> list[Evaluation]:
+    """What the decisions of the last day say of the condition that a symbol asks for training.
+
+    It is over once there is no reason; a decision that is only held back, as by the cooldown, says nothing of it.
+    """
+    rows = _recent(store, symbols, as_of, horizons)
+    found = []
+    for (at, horizon), mine in rows.groupby(["decision_time", "horizon"]):
+        asks = mine["should_retrain"].astype(bool)
+        found.append(
+            Evaluation(
+                Kind.DECISION,
+                f"{horizon} h",
+                at.to_pydatetime(),
+                {row.symbol: "; ".join(row.reasons) or "no reason was recorded" for row in mine[asks].itertuples()},
+                _asset(retrain_decisions.name),
+                frozenset(mine["symbol"]),
+                frozenset(mine.loc[~asks & mine["reasons"].astype(bool), "symbol"]),
+            )
+        )
+    return found
+
+
+def _recent(store: Warehouse, symbols: Sequence[str], as_of: datetime, horizons: Sequence[int]) -> pd.DataFrame:
+    """Decisions of the last day."""
     table = retrain_decisions.c
-    rows = store.read(
+    return store.read(
         select(
             table.symbol, table.horizon, table.decision_time, table.should_retrain, table.reasons, table.details
         ).where(
@@ -66,8 +89,11 @@ def _decisions(store: Warehouse, symbols: Sequence[str], as_of: datetime, horizo
             table.decision_time <= as_of,
         )
     )
-    for row in rows.itertuples():
-        at = row.decision_time.to_pydatetime()
+
+
+def _stops(store: Warehouse, symbols: Sequence[str], as_of: datetime, horizons: Sequence[int]) -> Iterator[Alert]:
+    """Decisions that only a stop held back, once for each last training."""
+    for row in _recent(store, symbols, as_of, horizons).itertuples():
         held_back = (row.details or {}).get("held_back") or ""
         if held_back.startswith(STOPPED):
             last = row.details["trainings"]["last_at"]
@@ -78,19 +104,8 @@ def _decisions(store: Warehouse, symbols: Sequence[str], as_of: datetime, horizo
                 row.symbol,
                 one_line(f"{held_back} ({'; '.join(row.reasons)})"),
                 _asset(retrain_decisions.name, row.symbol),
-                at,
+                row.decision_time.to_pydatetime(),
             )
-        if not row.should_retrain:
-            continue
-        yield Alert(
-            f"{Kind.DECISION}/{row.symbol}/{row.horizon}/{at.isoformat()}",
-            Kind.DECISION,
-            f"{row.horizon} h",
-            row.symbol,
-            one_line("; ".join(row.reasons) or "no reason was recorded"),
-            _asset(retrain_decisions.name, row.symbol),
-            at,
-        )
 
 
 def _refused(store: Warehouse, symbols: Sequence[str], as_of: datetime, horizons: Sequence[int]) -> Iterator[Alert]:

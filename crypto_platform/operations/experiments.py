@@ -86,8 +86,14 @@ def create(store: Warehouse, experiment: Experiment) -> Experiment:
     Raises
     ------
     ConfigurationError
-        Its name is taken or odd, its variants are the same or unknown or of different series, or its end is no end.
+        Its name is taken or odd, its variants are the same or unknown or of different series, its end is no end, or it
+        would change what is served.
     """
+    if experiment.publish:
+        raise ConfigurationError(
+            f"experiment {experiment.test_name!r} would publish an arm, and what is served is always the champion's: "
+            "leave `publish` false, and promote the better bundle afterwards"
+        )
     if not NAME.fullmatch(experiment.test_name):
         raise ConfigurationError(
             f"name {experiment.test_name!r} is no name; use up to 80 letters, digits, dots, dashes and underscores"

@@ -1,8 +1,10 @@
 """The platform's vital signs, written down at every measurement."""
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import select
 
 from crypto_platform.core.accuracy import Accuracy
 from crypto_platform.core.cusum import Alarm
@@ -15,6 +17,8 @@ from crypto_platform.symbols import ALL
 from crypto_platform.tables import monitoring_metrics
 
 Row = dict[str, Any]
+E_DETECTOR: Final = "e_detector_90d"
+MEASURED: Final = timedelta(days=1)
 SHOWN = ("accuracy_24h", "accuracy_7d", "candle_age_minutes", "model_age_days", "gap_hours_7d")
 
 
@@ -82,10 +86,29 @@ def _accuracy_row(window: str, horizon: int, accuracy: Accuracy, **more: Any) ->
     )
 
 
+def pooled_alarms(store: Warehouse, as_of: datetime) -> dict[int, Alarm]:
+    """The pooled view of accuracy as it was measured last, by horizon; absent where it was not within the last day."""
+    m = monitoring_metrics.c
+    rows = store.read(
+        select(m.metric_value, m.metadata)
+        .where(
+            m.timestamp > as_of - MEASURED,
+            m.timestamp <= as_of,
+            m.symbol == ALL,
+            m.metric_name.startswith(E_DETECTOR, autoescape=True),
+        )
+        .order_by(m.timestamp)
+    )
+    return {
+        int(row.metadata["horizon"]): Alarm(row.metric_value, row.metadata["highest"], row.metadata["threshold"])
+        for row in rows.itertuples()
+    }
+
+
 def _pooled_row(horizon: int, alarm: Alarm) -> Row:
     return _row(
         "accuracy",
-        _named("e_detector_90d", horizon),
+        _named(E_DETECTOR, horizon),
         alarm.statistic,
         horizon=horizon,
         highest=alarm.highest,

@@ -70,6 +70,7 @@ def environment() -> Environment:
     )
     environment.filters |= {
         "age": age,
+        "magnitude": magnitude,
         "moment": moment,
         "number": number,
         "percent": percent,
@@ -106,6 +107,17 @@ def price(value: float | None) -> str:
 def number(value: float | None, digits: int = 3) -> str:
     """Number with fixed decimals."""
     return UNKNOWN if value is None else f"{value:,.{digits}f}"
+
+
+def magnitude(value: float) -> str:
+    """Number of any size with three digits.
+
+    Examples
+    --------
+    >>> magnitude(12.345), magnitude(3e45)
+    ('12.3', '3e+45')
+    """
+    return f"{value:.3g}"
 
 
 def moment(value: datetime | None) -> str:

@@ -14,7 +14,7 @@ from crypto_platform.core.hours import HOUR
 from crypto_platform.core.metrics import POOLED
 from crypto_platform.core.reporting import WEEK, Key, MonitoringReport
 from crypto_platform.core.signals import Signal, SignalRules
-from crypto_platform.operations import charts, compare, observe, page, registry
+from crypto_platform.operations import charts, compare, monitor, observe, page, registry
 from crypto_platform.operations.experiments import experiments
 from crypto_platform.operations.provenance import provenance_of_store
 from crypto_platform.operations.registry import Served
@@ -91,6 +91,7 @@ def build(store: Warehouse, forecasts: pd.DataFrame, *, as_of: datetime, symbols
         ),
         decisions=_decisions(store, keys, as_of),
         sentiment=_sentiment(store, as_of),
+        pooled=monitor.pooled_alarms(store, as_of),
     )
 
 

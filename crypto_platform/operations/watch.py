@@ -21,11 +21,12 @@ from crypto_platform.core.panel import hours_since_1970
 from crypto_platform.core.promotion import GATE, words_of
 from crypto_platform.core.retraining import Restraint, Trainings
 from crypto_platform.core.signals import ENSEMBLE
+from crypto_platform.core.timetable import SENSOR_INTERVAL
 from crypto_platform.operations import registry
 from crypto_platform.operations.aliases import CHALLENGER, CHAMPION
 from crypto_platform.operations.registry import Served, Tenure
 from crypto_platform.storage.warehouse import Warehouse
-from crypto_platform.tables import model_metrics, model_versions, prediction_outcomes, predictions
+from crypto_platform.tables import model_metrics, model_versions, prediction_outcomes, predictions, retrain_decisions
 from crypto_platform.tables.features import PARTS
 
 Key = tuple[str, int]
@@ -69,10 +70,15 @@ def expected(store: Warehouse, versions: Sequence[str]) -> dict[str, float]:
 
 
 def trainings(store: Warehouse, keys: Sequence[Key], as_of: datetime, rules: Restraint) -> dict[Key, Trainings]:
-    """Newest training of each key, how many of the last days led to no promotion, and whether a challenger waits."""
+    """Newest training of each key, how many of the last days led to no promotion, and whether a challenger waits.
+
+    A run that answered a decision before `as_of` was a training, also where it made no bundle.
+    """
     m = model_versions.c
     symbols = sorted({symbol for symbol, _ in keys})
-    last = _newest_trainings(store, symbols, as_of)
+    last, data_end = _newest_trainings(store, symbols, as_of)
+    for key, at in _newest_answers(store, symbols, as_of, rules).items():
+        last[key] = max(at, last.get(key, at))
     recent = store.read(
         select(m.symbol, m.horizon, m.trained_at).where(
             m.symbol.in_(symbols), m.trained_at <= as_of, m.trained_at > as_of - timedelta(days=rules.within_days)
@@ -87,7 +93,7 @@ def trainings(store: Warehouse, keys: Sequence[Key], as_of: datetime, rules: Res
         if key in unpromoted and ((since := promoted[key]) is None or row.trained_at > since):
             unpromoted[key] += 1
     waits = {key: _since(held.get((*key, CHALLENGER), ()), as_of) for key in keys}
-    return {key: Trainings(last.get(key), unpromoted[key], waits[key]) for key in keys}
+    return {key: Trainings(last.get(key), unpromoted[key], waits[key], data_end.get(key)) for key in keys}
 
 
 def _last_promotion(known: Sequence[Tenure], as_of: datetime) -> datetime | None:
@@ -116,20 +122,36 @@ def last_trained(
     store: Warehouse, symbols: Sequence[str], horizons: Sequence[int], as_of: datetime
 ) -> dict[str, datetime]:
     """When each symbol was last trained for all horizons; absent where it was not."""
-    newest = _newest_trainings(store, symbols, as_of)
+    newest, _ = _newest_trainings(store, symbols, as_of)
     of_symbol = {symbol: [newest.get((symbol, horizon)) for horizon in horizons] for symbol in symbols}
     known = {symbol: [at for at in moments if at] for symbol, moments in of_symbol.items()}
     return {symbol: min(moments) for symbol, moments in known.items() if len(moments) == len(horizons)}
 
 
-def _newest_trainings(store: Warehouse, symbols: Sequence[str], as_of: datetime) -> dict[Key, datetime]:
+def _newest_trainings(
+    store: Warehouse, symbols: Sequence[str], as_of: datetime
+) -> tuple[dict[Key, datetime], dict[Key, datetime]]:
+    """When each key was last trained, and when the newest row that a training learned from was usable."""
     m = model_versions.c
     rows = store.read(
-        select(m.symbol, m.horizon, func.max(m.trained_at).label("last"))
+        select(m.symbol, m.horizon, func.max(m.trained_at).label("last"), func.max(m.train_end).label("end"))
         .where(m.symbol.in_(symbols), m.trained_at <= as_of)
         .group_by(m.symbol, m.horizon)
     )
-    return {(row.symbol, int(row.horizon)): row.last.to_pydatetime() for row in rows.itertuples()}
+    last = {(row.symbol, int(row.horizon)): row.last.to_pydatetime() for row in rows.itertuples()}
+    return last, {(row.symbol, int(row.horizon)): usable_from(row.end.to_pydatetime()) for row in rows.itertuples()}
+
+
+def _newest_answers(store: Warehouse, symbols: Sequence[str], as_of: datetime, rules: Restraint) -> dict[Key, datetime]:
+    """When the newest decision that a run answered was looked at first, as far back as it may hold a training back."""
+    d = retrain_decisions.c
+    oldest = as_of - max(timedelta(hours=rules.cooldown_hours), timedelta(days=rules.within_days))
+    rows = store.read(
+        select(d.symbol, d.horizon, func.max(d.decision_time).label("last"))
+        .where(d.symbol.in_(symbols), d.decision_time < as_of, d.decision_time >= oldest, d.run_id.is_not(None))
+        .group_by(d.symbol, d.horizon)
+    )
+    return {(row.symbol, int(row.horizon)): row.last.to_pydatetime() + SENSOR_INTERVAL for row in rows.itertuples()}
 
 
 def evidence(
@@ -141,18 +163,23 @@ def evidence(
     feature_sets: Mapping[str, str],
     feature_set: FeatureSet = DEFAULT,
     gate: str | None = None,
+    trained_until: datetime | None = None,
 ) -> Evidence:
-    """What the calibrated policy looks at, of one key; `rows` are its `outcomes`, `gate` is of `refusals`."""
+    """What the calibrated policy looks at, of one key.
+
+    `rows` are its `outcomes`, `gate` is of `refusals`, `trained_until` the `data_end` of its `trainings`.
+    """
+    labels_end = trained_until and trained_until + key[1] * HOUR
     if champion is None:
-        return Evidence(None, None, np.empty(0, dtype=bool), *drift, gate)
+        return Evidence(None, None, np.empty(0, dtype=bool), *drift, labels_end, gate)
     mine = rows[(rows["version"] == champion.version) & (rows["prediction_timestamp"] >= champion.since)]
-    data_end = usable_from(champion.train_end)
     held = feature_sets.get(champion.version)
     return Evidence(
-        Champion(data_end, data_end + key[1] * HOUR, inputs_exist=held is None or held in _known(feature_set)),
+        Champion(usable_from(champion.train_end), inputs_exist=held is None or held in _known(feature_set)),
         held_to.get(champion.version),
         _thinned(mine, key[1])["correct"].to_numpy(bool),
         *drift,
+        labels_end,
     )
 
 

@@ -3,6 +3,8 @@
 Candles stay what they are: nothing is filled, repaired or invented, and a NaN stays a NaN.
 """
 
+import hashlib
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -113,6 +115,23 @@ def recorded_symbols(folder: Path) -> tuple[str, ...]:
     if not symbols:
         raise ConfigurationError(f"{candles} holds no candles: name a folder with one SYMBOL.parquet a symbol in it")
     return symbols
+
+
+def digest(folder: Path, symbols: Sequence[str]) -> str:
+    """SHA-256, in hex, of the files that hold the sentiment and these symbols' candles; those it lacks are left out.
+
+    Raises
+    ------
+    ConfigurationError
+        There is no such folder, or it holds no candles.
+    """
+    held = recorded_symbols(folder)
+    found = hashlib.sha256()
+    paths = [_candle_file(folder, symbol) for symbol in sorted(set(symbols) & set(held))]
+    for path in [folder / SENTIMENT, *paths]:
+        if path.is_file():
+            found.update(f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+    return found.hexdigest()
 
 
 def read_candles(folder: Path, symbol: str) -> pd.DataFrame:

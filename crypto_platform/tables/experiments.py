@@ -19,7 +19,7 @@ ab_test_config = Table(
     text("variant_a", "Arm A: a model of whichever bundle is champion, or VERSION/model of one bundle"),
     text("variant_b", "Arm B, alike"),
     Column("horizon", Integer, nullable=False, comment="Hours ahead that are compared", info={"unit": "hours"}),
-    probability("split", "Share of hours whose published arm is A", nullable=False),
+    probability("split", "Share of hours that the recorded split gives to arm A", nullable=False),
     text("salt", "Seed of the deterministic split"),
     probability("alpha", "Error level of the decision", nullable=False),
     Column(
@@ -27,7 +27,7 @@ ab_test_config = Table(
         Boolean,
         nullable=False,
         server_default=false(),
-        comment="Whether the published arm changes predictions.signal",
+        comment="Always false: what is served is the champion's, whatever an experiment says",
         info={"unit": "flag"},
     ),
     instant("started_at", "First hour that counts"),

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Iterable
+from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Final, Protocol
 
@@ -21,8 +22,13 @@ class Target(Protocol):
         """`slack`, `email` or `webhook`."""
         ...
 
-    def send(self, message: Message) -> None:
+    def send(self, message: Message) -> str | None:
         """Hand a message over, in one attempt.
+
+        Returns
+        -------
+        str or None
+            What went wrong although it was taken, and sending it again would not mend: an address that is refused.
 
         Raises
         ------
@@ -32,7 +38,15 @@ class Target(Protocol):
         ...
 
 
-def send_all(messages: Iterable[tuple[Target, Message]], deadline: float = DEADLINE) -> dict[str, str | None]:
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came of a message: why it was not taken (None: it was), or what went wrong all the same."""
+
+    error: str | None = None
+    warning: str | None = None
+
+
+def send_all(messages: Iterable[tuple[Target, Message]], deadline: float = DEADLINE) -> dict[str, Answer]:
     """Send each target its message, side by side: a slow one keeps no other waiting.
 
     Parameters
@@ -44,34 +58,34 @@ def send_all(messages: Iterable[tuple[Target, Message]], deadline: float = DEADL
 
     Returns
     -------
-    dict of str to (str or None)
-        What went wrong, by name of the target; None where the message was taken.
+    dict of str to Answer
+        By name of the target.
     """
     until = time.monotonic() + deadline
     answers = {target.name: _begin(target, message) for target, message in messages}
     return {name: _answer(answer, until, deadline) for name, answer in answers.items()}
 
 
-def _begin(target: Target, message: Message) -> "SimpleQueue[str | None]":
-    answer: SimpleQueue[str | None] = SimpleQueue()
+def _begin(target: Target, message: Message) -> "SimpleQueue[Answer]":
+    answer: SimpleQueue[Answer] = SimpleQueue()
 
     def work() -> None:
         try:
-            target.send(message)
+            warning = target.send(message)
         except TargetError as error:
-            answer.put(str(error))
+            answer.put(Answer(str(error)))
         except Exception as error:  # noqa: BLE001  # whatever a client library raises, it must not fail a tick
-            answer.put(f"{target.name} failed with {type(error).__name__}")
+            answer.put(Answer(f"{target.name} failed with {type(error).__name__}"))
         else:
-            answer.put(None)
+            answer.put(Answer(warning=warning))
 
     # A daemon: one that hangs must not keep the process from ending.
     threading.Thread(target=work, name=f"alert-{target.name}", daemon=True).start()
     return answer
 
 
-def _answer(answer: "SimpleQueue[str | None]", until: float, deadline: float) -> str | None:
+def _answer(answer: "SimpleQueue[Answer]", until: float, deadline: float) -> Answer:
     try:
         return answer.get(timeout=max(0.0, until - time.monotonic()))
     except Empty:
-        return f"it did not take the message within {deadline:g} s"
+        return Answer(f"it did not take the message within {deadline:g} s")

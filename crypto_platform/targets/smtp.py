@@ -48,8 +48,8 @@ class Email:
         self._timeout = timeout
         self._context = context or ssl.create_default_context()
 
-    def send(self, message: Message) -> None:
-        """See `Target`."""
+    def send(self, message: Message) -> str | None:
+        """See `Target`; taken where at least one receiver took it."""
         parts = urlsplit(self._url)
         try:
             with self._connected() as server:
@@ -58,8 +58,9 @@ class Email:
                 refused = server.send_message(self._letter(message))
         except (smtplib.SMTPException, OSError) as error:  # TLS errors are OSErrors
             raise TargetError(f"the mail server {parts.hostname} did not take it ({_why(error)})") from error
-        if refused:
-            raise TargetError(f"the mail server {parts.hostname} refused {', '.join(sorted(refused))}")
+        if not refused:
+            return None
+        return f"the mail server {parts.hostname} refused {', '.join(sorted(refused))}; mend ALERT_EMAIL_TO"
 
     def _connected(self) -> smtplib.SMTP:
         parts = urlsplit(self._url)

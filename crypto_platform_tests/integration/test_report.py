@@ -255,6 +255,16 @@ def test_report_shows_every_symbol_and_says_simulated(store: Warehouse, tmp_path
     assert "Drift: largest mean shift 0.41 SD" in page.text
 
 
+def test_an_alarm_of_all_symbols_together_is_in_the_report(store: Warehouse, tmp_path: Path) -> None:
+    assert "All symbols together, 1 h" not in render(store, tmp_path)[0].text
+    collect_metrics(store, SYMBOLS, as_of=AS_OF)
+    assert "All symbols together, 1 h ahead: no alarm" in render(store, tmp_path)[0].text
+    with store.begin() as connection:
+        connection.execute(prediction_outcomes.update().values(correct=False))
+    collect_metrics(store, SYMBOLS, as_of=AS_OF)
+    assert "All symbols together, 1 h ahead: alarm, worse than expected" in render(store, tmp_path)[0].text
+
+
 @pytest.mark.parametrize("filled", [True, False])
 def test_report_never_prints_what_python_calls_nothing(
     filled: bool, tmp_path: Path, request: pytest.FixtureRequest

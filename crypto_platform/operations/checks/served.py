@@ -6,6 +6,7 @@ from sqlalchemy import and_, func, select
 
 from crypto_platform.core.hours import HOUR
 from crypto_platform.core.signals import Reason
+from crypto_platform.operations import monitor
 from crypto_platform.operations.aliases import CHAMPION
 from crypto_platform.operations.checks.base import DAY, RECENT, Failing, Scope, check, last, newest, older_than, words
 from crypto_platform.operations.registry import FALL_BACK, aliases, champions
@@ -150,6 +151,15 @@ def metrics_are_recent(store: Warehouse, scope: Scope) -> Failing:
     return older_than(rows, [ALL], scope.as_of, MEASURED_AGE)
 
 
+def symbols_together_hold_their_accuracy(store: Warehouse, scope: Scope) -> Failing:
+    """By the newest measurement of the pooled view."""
+    raised = {h: alarm for h, alarm in monitor.pooled_alarms(store, scope.as_of).items() if alarm.raised}
+    said = [
+        f"{h} h: {alarm.highest:.3g} of {alarm.threshold:g}, now {alarm.statistic:.3g}" for h, alarm in raised.items()
+    ]
+    return {ALL: f"the e-detector of the last 90 days is an alarm ({'; '.join(said)})"} if said else {}
+
+
 CHECKS: Final = (
     check(
         features,
@@ -224,5 +234,12 @@ CHECKS: Final = (
         f"The platform was measured in {last(MEASURED_AGE)}.",
         "The report shows old numbers.",
         "Look at the runs of the report job and whether its schedule is on.",
+    ),
+    check(
+        monitoring_metrics,
+        symbols_together_hold_their_accuracy,
+        "All symbols together forecast as well as their validation lets expect: the e-detector is no alarm.",
+        "The platform has forecast worse than it should for weeks, though perhaps no symbol for itself.",
+        "Compare the symbols' accuracy in the report. Nothing is trained for it: train by hand, or rely on no signal.",
     ),
 )

@@ -35,14 +35,16 @@ class Inbox:
 
     name: str = "webhook"
     dead: bool = False
+    warning: str | None = None
     messages: list[Message] = field(default_factory=list)
     attempts: int = 0
 
-    def send(self, message: Message) -> None:
+    def send(self, message: Message) -> str | None:
         self.attempts += 1
         if self.dead:
             raise TargetError(f"{self.name} is dead")
         self.messages.append(message)
+        return self.warning
 
     @property
     def keys(self) -> list[str]:
@@ -105,6 +107,14 @@ def test_a_dead_target_is_tried_less_and_less_and_told_everything_at_last(store:
     rows = store.read(select(alert_deliveries))
     assert rows["delivered_at"].notna().all()
     assert rows["last_error"].isna().all()
+
+
+def test_what_a_target_took_with_a_warning_is_not_sent_again(store: Warehouse) -> None:
+    inbox = Inbox(warning="refused gone@example.org")
+    record(store, failed(1), to=(inbox,))
+    told = [deliver(store, inbox, at=NOW + minute * MINUTE) for minute in range(3)]
+    assert told == [[alerts.Delivery("webhook", 1, None, "refused gone@example.org")], [], []]
+    assert store.read(select(alert_deliveries))["last_error"].tolist() == ["refused gone@example.org"]
 
 
 def test_a_process_killed_between_attempt_and_note_tells_again(
@@ -189,16 +199,23 @@ def found(store: Warehouse, *, signals: bool = False) -> list[tuple[str, str | N
     return [(alert.kind, alert.symbol, alert.summary) for alert in happened]
 
 
-def test_decisions_to_retrain_of_the_last_day_are_events_and_no_is_none(store: Warehouse) -> None:
-    rows = [
-        decision("BTC", NOW - HOUR, yes=True),
-        decision("ETH", NOW - HOUR, yes=False),
-        decision("BTC", NOW - 25 * HOUR, yes=True),
-        decision("ETH", NOW + HOUR, yes=True),
-        decision("ADA", NOW - HOUR, yes=True),
-    ]
+def test_asking_for_training_is_one_alert_while_it_lasts_and_again_once_there_was_no_reason(store: Warehouse) -> None:
+    """What the cooldown holds back is neither; others' and older decisions are no news."""
+    asks = [True, None, True, True, False, True]  # None: held back
+    rows = [decision("ADA", NOW, yes=True), decision("BTC", NOW - 25 * HOUR, yes=True)]
+    for number, yes in enumerate(asks):
+        made = decision("BTC", NOW + number * HOUR, yes=yes is not False) | {"should_retrain": bool(yes)}
+        rows += [made, decision("ETH", NOW + number * HOUR, yes=False)]
     store.upsert(retrain_decisions, warehouse.records(rows))
-    assert found(store) == [("retrain_decided", "BTC", "accuracy 45 %; drift")]
+    told = []
+    for number in range(len(asks)):
+        at = NOW + number * HOUR
+        told += [number] * record(store, *events.decided(store, SYMBOLS, at, (1,)), at=at)
+    assert told == [0, 5]
+    rows = store.read(select(table))
+    assert set(zip(rows["kind"], rows["symbol"], rows["summary"], strict=True)) == {
+        ("retrain_decided", "BTC", "accuracy 45 %; drift")
+    }
 
 
 def test_a_champion_that_had_been_champion_is_a_rollback_and_a_new_one_is_none(store: Warehouse) -> None:

@@ -228,6 +228,15 @@ DAMAGE: dict[str, Damage] = {
     ),
     "decisions_are_recent": _of_eth(retrain_decisions),
     "metrics_are_recent": lambda s: remove(s, monitoring_metrics),
+    "symbols_together_hold_their_accuracy": lambda s: put(
+        s,
+        monitoring_metrics,
+        timestamp=NOW,
+        symbol=ALL,
+        metric_name="e_detector_90d",
+        metric_value=7.0,
+        metadata={"horizon": 1, "highest": 2161.0, "threshold": 2160.0},
+    ),
 }
 NAMED = {  # where it is not the symbol that is named
     "vendors_answer": "kraken",
@@ -235,6 +244,7 @@ NAMED = {  # where it is not the symbol that is named
     "sentiment_is_recent": ALL,
     "sentiment_has_no_holes": ALL,
     "metrics_are_recent": ALL,
+    "symbols_together_hold_their_accuracy": ALL,
 }
 BY_NAME = {check.name: check for check in CHECKS}
 

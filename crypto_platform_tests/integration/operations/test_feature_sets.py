@@ -14,7 +14,7 @@ from crypto_platform.core.hours import HOUR
 from crypto_platform.core.laws import require_lawful
 from crypto_platform.core.panel import Panel
 from crypto_platform.errors import ConfigurationError, UnlawfulFeatureError
-from crypto_platform.operations import build, feature_rows, training_rows, verify
+from crypto_platform.operations import build, drift, feature_rows, training_rows, verify
 from crypto_platform.operations.collect import collect_sentiment
 from crypto_platform.settings import load_own
 from crypto_platform.storage import warehouse
@@ -170,3 +170,16 @@ def test_a_setting_names_the_function_and_a_breaker_stops_the_start(
     for wrong in ("mine_for_tests:nobody", "nowhere_at_all:good", "mine_for_tests"):
         with pytest.raises(ConfigurationError, match="write it like package"):
             load_own(wrong)
+
+
+def test_drift_watches_what_the_models_are_given(deployment: Any, moment: Moment) -> None:
+    own = feature_set(["candles", "btc"], require_lawful(reach, code="1"))
+    deployment.collect(moment(1400))
+    assert not build.build_features(deployment.store, deployment.names, as_of=moment(1400), feature_set=own).failed
+    for name, has_reference in (("ETH", True), ("BTC", False)):
+        measured = drift.measure(deployment.store, name, moment(1400), own)
+        assert measured is not None
+        compared = {channel for channel, found in measured.channels.items() if found.distance is not None}
+        assert {"reach", "ret_1"} <= compared
+        assert ("btc_ret_1" in compared) is has_reference
+        assert not {"hour_sin", "fng"} & set(measured.channels)

@@ -17,6 +17,7 @@ from sqlalchemy import select, update
 
 from crypto_platform.core import features as science
 from crypto_platform.core.experiments import Experiment
+from crypto_platform.core.features import DEFAULT
 from crypto_platform.core.hours import HOUR
 from crypto_platform.core.novelty import NOVEL
 from crypto_platform.core.retraining import ClassicRules
@@ -28,6 +29,7 @@ from crypto_platform.operations import (
     drift,
     experiments,
     registry,
+    settle,
     training_report,
     training_rows,
     watch,
@@ -457,7 +459,7 @@ def test_both_arms_are_compared_on_every_hour(served: Any, moment: Moment) -> No
 
 def fields(**values: Any) -> Experiment:
     start = {"started_at": values.pop("started_at"), "publish": False, "alpha": 0.05, "split": 0.5, "salt": "s"}
-    return Experiment(test_name="mine", horizon=1, **start, **values)
+    return Experiment(test_name="mine", horizon=1, **(start | values))
 
 
 def test_a_bundle_that_serves_no_more_is_scored_beside_the_champion(served: Any, moment: Moment) -> None:
@@ -514,6 +516,7 @@ def test_an_experiment_is_made_once_and_counts_nothing_after_its_end(served: Any
         ({"variant_a": "nobody/ensemble"}, "no bundle 'nobody'"),
         ({"metric": "sharpe"}, "metric 'sharpe' is unknown"),
         ({"ends_at": "start"}, "would end before it starts"),
+        ({"publish": True}, "what is served is always the champion's"),
     ],
 )
 def test_an_experiment_that_compares_nothing_is_refused(
@@ -529,6 +532,55 @@ def test_an_experiment_that_compares_nothing_is_refused(
         given["ends_at"] = moment(NOW)
     with pytest.raises(ConfigurationError, match=message):
         experiments.create(served.store, fields(**given))
+
+
+def forecast_rows(moment: Moment, hours: range, version: str = "a") -> pd.DataFrame:
+    """Forecasts of a champion, written a minute after their hour, in no need of a model."""
+    rows = [
+        {
+            "symbol": "BTC",
+            "horizon": 1,
+            "prediction_timestamp": moment(hour).replace(minute=0),
+            "version": version,
+            "candle_timestamp": moment(hour - 1).replace(minute=0),
+            "created_at": moment(hour) + timedelta(minutes=ord(version)),
+            "role": "champion",
+            "origin": "live",
+            "current_price": 1.0,
+            **dict.fromkeys(
+                ("prob_up", *(f"prob_up_{model}" for model in CLASSIFIERS)), 0.6 if version == "a" else 0.4
+            ),
+            "signal": "HOLD",
+            "signal_before_costs": "HOLD",
+        }
+        for hour in hours
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_an_hour_of_two_champions_is_compared_by_the_forecast_that_was_made_first(
+    deployment: Any, moment: Moment
+) -> None:
+    """As where a training that began before an hour ends after its forecast."""
+    store = deployment.store
+    for version, hours in (("b", range(5, 6)), ("a", range(10))):
+        store.upsert(predictions, forecast_rows(moment, hours, version))
+    done = compare.compare(store, ["BTC"], as_of=moment(10), horizons=(1,))
+    assert not done.failed
+    arms = store.read(select(ab_test_results))
+    assert (arms.groupby("prediction_timestamp")["arm"].nunique() == 2).all()
+    assert len(arms) == 20
+    assert set(arms["model_version"]) == {"a"}
+
+
+def test_an_hour_whose_outcome_nobody_will_know_is_not_read_for_ever(deployment: Any, moment: Moment) -> None:
+    store = deployment.store
+    store.upsert(predictions, forecast_rows(moment, range(10)))
+    read = []
+    for at in (moment(10), moment(11), moment(10) + settle.GIVE_UP, moment(11) + settle.GIVE_UP):
+        done = compare.compare(store, ["BTC"], as_of=at, horizons=(1,))
+        read.append(done.results[0].details["hours"])
+    assert read == [10, 10, 10, 0]
 
 
 def test_the_sums_of_hours_are_alike_on_both_engines(deployment: Any, moment: Moment) -> None:
@@ -618,6 +670,32 @@ def test_a_run_is_written_on_the_decision_it_answers_and_so_is_its_result(served
     assert rows.loc[~rows.index.isin(answered), "result"].isna().all()
 
 
+def test_a_run_answers_the_newest_decision_and_counts_as_a_training_also_without_a_bundle(
+    deployment: Any, moment: Moment
+) -> None:
+    """Otherwise a symbol without rows is asked for every six hours, and a later run is written on old decisions."""
+    store, at = deployment.store, moment(NOW)
+
+    def decided(hours: float) -> pd.Series:
+        decide.record(store, ["BTC"], as_of=at + hours * HOUR, horizons=(1,), rules=Rules())
+        rows = store.read(select(retrain_decisions).order_by(retrain_decisions.c.decision_time))
+        return rows.set_index("decision_time")
+
+    nobody_looked, answered = decided(0), decided(6)
+    assert nobody_looked["should_retrain"].all()
+    assert answered["should_retrain"].all()
+    for _ in range(2):  # as the sensor does at every tick, where the run died
+        decide.note_run(store, ["BTC"], "run-1", as_of=at + 6.1 * HOUR)
+    for hours in (12, 18, 24):
+        assert not decided(hours)["should_retrain"].iloc[-1]
+    last = decided(36)
+    decide.note_run(store, ["BTC"], "run-2", as_of=at + 36.1 * HOUR)
+    assert last["should_retrain"].tolist() == [True, True, False, False, False, True]
+    assert last["details"].iloc[2]["held_back"].startswith("cooldown until")
+    runs = store.read(select(retrain_decisions).order_by(retrain_decisions.c.decision_time))["run_id"]
+    assert runs.tolist() == [None, "run-1", None, None, None, "run-2"]
+
+
 def test_drift_is_measured_once_a_day_and_compared_with_the_day_before(served: Any, moment: Moment) -> None:
     first, same_day, next_day = moment(NOW - 24), moment(NOW - 23), moment(NOW)
     assert first.date() == same_day.date()
@@ -629,7 +707,7 @@ def test_drift_is_measured_once_a_day_and_compared_with_the_day_before(served: A
     rows = served.store.read(select(monitoring_metrics).where(monitoring_metrics.c.metric_name == drift.METRIC_NAME))
     assert rows["timestamp"].tolist() == [pd.Timestamp(first), pd.Timestamp(next_day)]
     (metadata,) = rows["metadata"].tail(1)
-    assert set(metadata["channels"]) == {*drift.CHANNELS, *drift.RATES, drift.LN_VOLUME}
+    assert set(metadata["channels"]) == {*drift.channels_of(DEFAULT), *drift.RATES, drift.LN_VOLUME}
     assert "hour_sin" not in metadata["channels"]
     ret = metadata["channels"]["ret_1"]
     assert {"distance", "p_value", "psi", "ks", "shift"} <= {name for name, value in ret.items() if value is not None}

@@ -14,6 +14,7 @@ from sqlalchemy import select, update
 
 from crypto_platform.core import features as science
 from crypto_platform.core import promotion as gate
+from crypto_platform.core.calibrated import DriftDay
 from crypto_platform.core.promotion import GATE, REVIEW, RULES, Outcome, Trial
 from crypto_platform.core.retraining import Restraint
 from crypto_platform.operations import aliases, decide, events, promotion, registry, train, training_rows, trials, watch
@@ -487,6 +488,20 @@ def test_a_return_is_no_promotion_and_a_waiting_challenger_holds_trainings_back(
     known = watch.trainings(served.store, [KEY], moment(SECOND + 40), Restraint())
     assert known[KEY].challenger_since == moment(SECOND + 7)
     assert train.due(served.store, ["BTC"], (1,), moment(SECOND + 24 * 8), Rules()) == ()
+
+
+def test_drift_counts_new_labels_from_a_refused_training(served: Any, moment: Moment) -> None:
+    old, new = versions(served.store)
+    point(served.store, old, moment(FIRST))
+    at = moment(SECOND + 80)
+    moved = DriftDay(0.9, n_channels=60)
+    champion = registry.champions(served.store, ["BTC"], at)[KEY]
+    known = watch.trainings(served.store, [KEY], at, Restraint())[KEY]
+    nothing = watch.outcomes(served.store, ["BTC"], at, at)
+    seen = watch.evidence(KEY, champion, {}, nothing, (moved, moved), {}, trained_until=known.data_end)
+    assert champion.version == old
+    rows = served.store.read(select(model_versions.c.train_end).where(model_versions.c.version == new))
+    assert seen.labels_end == rows["train_end"][0] + 2 * HOUR  # the row's own hour, and one ahead
 
 
 def test_the_store_keeps_its_rules_with_shadows_and_a_dropped_challenger(served: Any, moment: Moment) -> None:

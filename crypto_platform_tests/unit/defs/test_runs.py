@@ -11,8 +11,10 @@ from sqlalchemy import select
 
 from crypto_platform.core.promotion import Outcome
 from crypto_platform.defs.checks import decision_keys
+from crypto_platform.defs.partitions import range_tags
+from crypto_platform.defs.resources import SystemClock
 from crypto_platform.operations import registry
-from crypto_platform.tables import model_versions
+from crypto_platform.tables import model_versions, retrain_decisions
 
 NOW = datetime(2026, 3, 4, 12, 5, tzinfo=UTC)
 SYMBOLS = ("BTC", "ETH", "ADA")
@@ -201,6 +203,42 @@ def test_a_decision_is_written_before_an_evaluation_asks_for_its_training(
         and event.asset_check_evaluation_data.check_name in decision_keys()
     ]
     assert max(written) < min(asked)
+
+
+def decided(world: Any) -> list[tuple[str, datetime]]:
+    d = retrain_decisions.c
+    rows = world.platform.store.read(select(d.symbol, d.decision_time).where(d.decision_time > NOW))
+    return sorted(zip(rows["symbol"], rows["decision_time"].dt.to_pydatetime(), strict=True))
+
+
+@pytest.fixture
+def ticking(world: Any) -> Iterator[None]:
+    """The clock of this machine: no two looks at it are alike."""
+    before, world.platform.clock = world.platform.clock, SystemClock()
+    yield
+    world.platform.clock = before
+    with world.platform.store.begin() as connection:
+        connection.execute(retrain_decisions.delete().where(retrain_decisions.c.decision_time > NOW))
+
+
+def test_a_check_alone_records_the_decision_that_it_is_of(world: Any, hour: Any, ticking: None) -> None:
+    """A run that it launches is written there, and the cooldown counts from it."""
+    checks = dg.AssetSelection.checks(*decision_keys().values())
+    alone = dg.Definitions(jobs=[dg.define_asset_job("alone", selection=checks)])
+    job = dg.Definitions.merge(world.defs, alone).resolve_job_def("alone")
+    quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+    result = job.execute_in_process(instance=world.instance, tags=range_tags(SYMBOLS[:2]), run_config=quiet)
+    assert materialized(result) == {}
+    assert evaluations(result, "model_is_fresh")["BTC"].metadata["retrain"].value is True
+    assert [symbol for symbol, _ in decided(world)] == sorted(SYMBOLS[:2])
+
+
+def test_a_run_by_hand_decides_once_and_checks_what_it_decided(world: Any, hour: Any, ticking: None) -> None:
+    job = world.defs.resolve_job_def("retrain_decision_job")
+    quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+    for times in (1, 2):
+        assert job.execute_in_process(instance=world.instance, tags=range_tags(SYMBOLS), run_config=quiet).success
+        assert [symbol for symbol, _ in decided(world)] == sorted(SYMBOLS * times)
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
 """A recorded folder moves in time by whole weeks and nothing else about it changes."""
 
+import shutil
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from crypto_platform.cli.simulate import Market
 from crypto_platform.core.bars import CANDLE_COLUMNS, TIMESTAMP_DTYPE, empty_candles
 from crypto_platform.core.provenance import Provenance
 from crypto_platform.errors import ConfigurationError
@@ -103,6 +105,19 @@ def test_it_says_what_it_is(folder):
     assert history.provenance is Provenance.RECORDED
     assert history.symbols == ("BTC", "ETH")
     assert all(part in history.title for part in ("RECORDED", folder.name, "7 weeks", "2026-01-17 12:00"))
+
+
+def test_folders_of_one_name_are_told_apart_by_what_they_hold(folder, tmp_path):
+    """Of the symbols that count: a simulation of others is none of their business."""
+    other = tmp_path / folder.name
+    shutil.copytree(folder, other)
+    assert Market(other, 0).identity(["BTC"]) == Market(folder, 0).identity(["BTC"])
+    pd.read_parquet(other / "ohlcv_1h" / "BTC.parquet").iloc[:-1].to_parquet(other / "ohlcv_1h" / "BTC.parquet")
+    assert Market(other, 0).identity(["BTC"]) != Market(folder, 0).identity(["BTC"])
+    assert Market(other, 0).identity(["ETH"]) == Market(folder, 0).identity(["ETH"])
+    assert Market(folder, 0).identity(["BTC"]).startswith(f"recorded-{folder.name}-")
+    with pytest.raises(ConfigurationError, match="no recorded history"):
+        Market(tmp_path / "gone", 0).identity(["BTC"])
 
 
 def test_an_unknown_symbol_is_a_key_error(folder):
