@@ -7,7 +7,7 @@ import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +17,7 @@ import pandas as pd
 from crypto_platform.core.bars import in_units
 from crypto_platform.core.hours import HOUR
 from crypto_platform.core.provenance import Provenance, source_label
+from crypto_platform.core.vintages import HOUR_SECONDS, usual_step
 from crypto_platform.errors import ConfigurationError, UnreadableFileError
 from crypto_platform.sources.base import Fetched
 from crypto_platform.sources.cells import RawTable, read_table
@@ -138,7 +139,7 @@ def parse_file(
     Raises
     ------
     UnreadableFileError
-        Damaged, of no known layout, of another market, or without an hourly clock.
+        Damaged, of no known layout, of another market, or of candles that do not last an hour.
     ConfigurationError
         Nothing says whose candles they are.
 
@@ -148,7 +149,9 @@ def parse_file(
 
     1. Layouts of compilers (CryptoDataDownload) are split into vintages: rows with an exact epoch and rows without,
        rows with a count of trades and rows without.
-    2. Each vintage is read by the column that is the best hourly clock in it (`sources.clocks.choose_clock`).
+    2. Each vintage is read by the column that is the best hourly clock in it (`sources.clocks.choose_clock`), and an
+       hour must be its most common step: candles of a day open on the hour, too. Where a row says when it closed, that
+       must be within its hour.
     3. Several different rows of one hour in one vintage are all refused: nothing chooses between them.
     4. The newest row of a vintage may have been written while its hour was running (so it was in both vintages of the
        public file that its rules were tried on), and is refused unless the layout or `complete` says otherwise.
@@ -236,6 +239,12 @@ def _clock(table: RawTable, layout: Layout, rows: np.ndarray, name: str) -> Cloc
         raise UnreadableFileError(
             f"{name} has no hourly clock in {', '.join(label for label, _ in columns)}: "
             "only candles of one hour are read"
+        )
+    step = usual_step(clock.seconds)
+    if step not in {None, HOUR_SECONDS}:
+        raise UnreadableFileError(
+            f"{name} has candles of {timedelta(seconds=step or 0)} (h:mm:ss) by {clock.name}: "
+            "only candles of one hour are read; get the file of hourly ones"
         )
     if rivals:
         raise UnreadableFileError(

@@ -214,7 +214,8 @@ def test_a_good_command_is_quiet_about_errors(cli: Cli) -> None:
 
 def klines(folder: Path, stem: str = "BTCUSDT-1h-2020-01", hours: int = 48) -> Path:
     """A zip of the archive with its checksum beside it."""
-    rows = "".join(f"{1_577_836_800_000 + 3_600_000 * i},10,12,9,11,1,0,10,5,0,0,0\n" for i in range(hours))
+    opens = (1_577_836_800_000 + 3_600_000 * i for i in range(hours))
+    rows = "".join(f"{at},10,12,9,11,1,{at + 3_599_999},10,5,0,0,0\n" for at in opens)
     path = folder / f"{stem}.zip"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr(f"{stem}.csv", rows)
