@@ -22,11 +22,14 @@ from crypto_platform.errors import ConfigurationError, UnreadableFileError
 from crypto_platform.sources.base import Fetched
 from crypto_platform.sources.cells import RawTable, read_table
 from crypto_platform.sources.clocks import Clock, choose_clock
+from crypto_platform.sources.exchange import DEFAULT_QUOTE, QUOTES
+from crypto_platform.sources.indices import QUOTE as INDEX_QUOTE
 from crypto_platform.sources.layouts import CRYPTODATADOWNLOAD, OWN, Layout, recognize
 from crypto_platform.sources.sorting import Sorting, is_missing
 from crypto_platform.sources.unpack import UNPACKED_CAP
 from crypto_platform.symbols import Symbol, pieces
 
+FILE_QUOTES: Final = tuple(sorted({INDEX_QUOTE, DEFAULT_QUOTE, *QUOTES.values()}))
 FILE_CAP: Final = 256 * 1024 * 1024
 BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -193,12 +196,22 @@ def _under_its_name(table: RawTable, layout: Layout, symbol: Symbol, name: str) 
     if layout.ticker is None:
         return symbol
     tickers = {str(cell).upper() for cell in table.column(layout.ticker)}
-    markets = (symbol.name, symbol.market, *(listing.market for listing in symbol.listings))
-    for said in tickers:
-        if not said.startswith(markets):
-            raise UnreadableFileError(f"{name} holds candles of {said!r}, not of {symbol.name}; give its own --symbol")
-    named = tuple(x for x in symbol.listings if any(said.startswith(x.market) for said in tickers))
+    markets = {symbol.name, symbol.market, *(listing.market for listing in symbol.listings)}
+    bases = {said: next((market for market in markets if _is_of(said, market)), None) for said in tickers}
+    for said, base in bases.items():
+        if base is None:
+            raise UnreadableFileError(
+                f"{name} holds candles of {said!r}, not of {symbol.name} in {' or '.join(FILE_QUOTES)}; give its own "
+                "--symbol, or get the file of such a market"
+            )
+    named = tuple(x for x in symbol.listings if x.market in bases.values())
     return replace(symbol, listings=named or symbol.listings)
+
+
+def _is_of(ticker: str, market: str) -> bool:
+    """Whether a ticker is a market's, alone or with a quote that candles are taken in: ETHBTC is not ETH."""
+    quote = ticker.removeprefix(market).lstrip("/-_")
+    return ticker.startswith(market) and quote in {"", *FILE_QUOTES}
 
 
 def _listed(part: Fetched, symbol: Symbol, layout: Layout) -> Fetched:

@@ -87,7 +87,7 @@ class Sorting:
         """Whether a candle closed outside the hour that it opened in; no where the file does not say."""
         cells = self._table.column(closes)
         lasted = instants([cells[number] for number in frame.index]) - frame["timestamp"].astype("int64") / 1_000_000
-        return ((lasted < 0) | (lasted > HOUR_SECONDS)).to_numpy()
+        return np.asarray((lasted < 0) | (lasted > HOUR_SECONDS), dtype=bool)
 
     def _refuse(self, frame: pd.DataFrame, bad: np.ndarray, reason: str) -> pd.DataFrame:
         self._refused |= dict.fromkeys(frame.index[bad].tolist(), reason)

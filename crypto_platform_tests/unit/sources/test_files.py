@@ -168,9 +168,15 @@ def test_an_unknown_layout_is_refused_with_what_was_found_and_what_is_known() ->
         parse(text("1,2,3"))
 
 
-def test_a_file_of_another_coin_is_refused() -> None:
-    with pytest.raises(UnreadableFileError, match="'ETH/USDT', not of BTC"):
-        parse(text("unix,symbol,open,high,low,close,Volume ETH", f"{EPOCH},ETH/USDT,10,12,9,11,1"))
+@pytest.mark.parametrize("market", ["ETH/USDT", "BTCDOWNUSDT", "BTC-EUR", "BTCST", "WBTCUSD", "BTC/USDT/USDT", "nan"])
+def test_a_file_of_another_market_is_refused(market: str) -> None:
+    with pytest.raises(UnreadableFileError, match=f"{market.upper()!r}, not of BTC in USD or USDT"):
+        parse(text("unix,symbol,open,high,low,close,Volume ETH", f"{EPOCH},{market},10,12,9,11,1"))
+
+
+@pytest.mark.parametrize("market", ["BTC", "BTCUSDT", "btc-usd", "BTC/USDT", "BTC_USD"])
+def test_a_market_may_be_written_in_any_usual_way(market: str) -> None:
+    assert seconds(parse(text("unix,pair,open,high,low,close,Volume", f"{EPOCH},{market},10,12,9,11,1"))) == [EPOCH]
 
 
 SWAP = datetime(2020, 1, 1, 2, tzinfo=UTC)
