@@ -1,5 +1,6 @@
 """Candles of many symbols kept up with their sources: forward to the newest closed hour, back as far as wanted."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -27,6 +28,7 @@ from crypto_platform.tables import ohlcv_data
 OVERLAP: Final = 24 * HOUR  # read again each time: a restated candle is seen, at no cost in requests
 RECHECK: Final = timedelta(hours=48)  # an hour the primary answered without is asked for again so long
 REREAD: Final = timedelta(hours=48)  # of hours restated in the last `OVERLAP`, these newest are read again
+LOOK_BACK: Final = timedelta(days=1)  # between questions for hours before a series' first candle
 FALLBACK_REACH: Final = timedelta(days=7)  # a series silent for longer has stopped; no other source goes on for it
 TICK_CHUNKS: Final = 6  # of one symbol in a run that must end soon: a bit more than a year
 THREADS: Final = 8
@@ -84,6 +86,8 @@ def collect_candles(
         Chunks (`core.coverage.CHUNK_HOURS`) fetched of one symbol; None for as many as it takes. The newest hours
         come first, the next run goes on with the older ones. A run without a limit also looks through what it has:
         hours that somebody took out are fetched again.
+        Hours before a series' first candle may be of before its listing, or an answer that lost them: they are asked
+        for again by each run without a limit, by others once in `LOOK_BACK`, from the newest on until none come.
     progress : callable
         Gets symbol, chunks done and chunks to do, from several threads.
 
@@ -140,6 +144,7 @@ class _Worker:
     found: list[Interval] = field(default_factory=list)  # chunks in which this run found hours missing
     filled: dict[str, int] = field(default_factory=dict)  # hours by the fallback they came from
     notes: list[str] = field(default_factory=list)
+    looks_back: bool = False  # whether hours before the first candle are being asked for again
 
     def run(self) -> SymbolResult:
         """Collect what the budget allows; the error is the primary's, where nobody made up for it."""
@@ -168,17 +173,21 @@ class _Worker:
             return
         covered = Interval(self.mark.since, self.mark.watermark)
         with self.job.store.begin() as connection:
-            held = provenance.store_provenance(connection) or Provenance.LIVE
-            own = source_label(self.mark.source, held)
+            own = self._own(connection, self.mark.source)
             gaps.record(connection, self.symbol.name, covered, own, self.job.as_of)
         self.due = gaps.due(self.job.store, [self.symbol.name], self.job.as_of).get(self.symbol.name, [])
+
+    @staticmethod
+    def _own(connection: Connection, primary: str) -> str:
+        """`source` of a primary's candles."""
+        return source_label(primary, provenance.store_provenance(connection) or Provenance.LIVE)
 
     def _plan(self) -> list[Interval]:
         """Chunks to ask the primary for; the newest of a new series come first."""
         job, mark = self.job, self.mark
         over = ended(self.symbol, job.as_of)
         end = over or job.end
-        if mark is None:
+        if mark is None or self._is_unknown():
             chunks: Iterator[Interval] = backward(job.wanted, end)
         else:
             again = min(mark.watermark - OVERLAP, self.again)
@@ -187,18 +196,48 @@ class _Worker:
             chunks = chain(newest, backward(job.wanted, mark.since or mark.watermark))
         return list(islice(chunks, job.most_chunks))
 
+    def _is_unknown(self) -> bool:
+        """Whether a collection before this one found no source with a candle."""
+        return self.mark is not None and self.mark.source is None and "asked_at" in self.mark.details
+
     def _follow_primary(self) -> bool:
         """Ask the primary for all chunks; whether the older hours of the plan came, whatever became of the newest."""
-        chunks = self._plan()
+        before, chunks = self.mark, self._plan()
+        if self._is_unknown() and self.job.most_chunks is not None:
+            chunks = chunks[:1]  # not listed yet, it seems: one question a run
         for n, chunk in enumerate(chunks, 1):
-            try:
-                fetched = self._ask_primary(chunk)
-            except (SourceError, ConfigurationError) as error:
-                self.failure = error
-                is_history = self.mark is None or (self.mark.since is not None and chunk.end <= self.mark.since)
+            is_history = self.mark is None or (self.mark.since is not None and chunk.end <= self.mark.since)
+            if not self._collect(chunk):
                 return not is_history
-            self._store_primary(fetched, chunk)
             self.job.progress(self.symbol.name, n, len(chunks))
+        return self._look_back(before)
+
+    def _collect(self, chunk: Interval) -> bool:
+        """Ask the primary for a chunk and store it; whether it answered."""
+        try:
+            fetched = self._ask_primary(chunk)
+        except (SourceError, ConfigurationError) as error:
+            self.failure = error
+            return False
+        self._store_primary(fetched, chunk)
+        return True
+
+    def _look_back(self, before: Mark | None) -> bool:
+        """Ask again for hours before the first candle, unless this run did already; whether the primary answered."""
+        job, mark = self.job, self.mark
+        if before is None or before.since is None or before.since > job.wanted or mark is None or mark.source is None:
+            return True
+        told = before.details.get("looked_back_at")
+        if job.most_chunks is not None and told and job.as_of - datetime.fromisoformat(told) < LOOK_BACK:
+            return True
+        self.looks_back = True
+        first = self._first(mark.source)
+        while first is not None and first > job.wanted and self.n_asked < (job.most_chunks or math.inf):
+            if not self._collect(next(backward(job.wanted, first))):
+                return False
+            first, later = self._first(mark.source), first
+            if first == later:
+                break
         return True
 
     def _ask_primary(self, chunk: Interval) -> Fetched:
@@ -276,19 +315,21 @@ class _Worker:
         """Coverage with a chunk that the primary answered; the newest hours it lacks stay uncovered for a while."""
         job = self.job
         covered = chunk.end if chunk.end < job.end else max(chunk.start, job.end - RECHECK)
+        details = dict(held.details if held else {}) | {
+            "asked_at": job.as_of.isoformat(),
+            "vendor_clock": fetched.clock.isoformat() if fetched.clock else None,
+        }
+        if self.looks_back:
+            details["looked_back_at"] = job.as_of.isoformat()
+        source = (held.source if held else None) or (fetched.vendor if stored.last else None)
+        if source is None:  # nobody has a candle, which may be a passing fault: nothing counts as answered
+            return replace(held or Mark(covered, None, covered), details=details)
         watermark = max(covered, stored.last + HOUR) if stored.last else covered
         since = chunk.start
         if held:
-            watermark, since = max(watermark, held.watermark), min(since, held.since or held.watermark)
-        return Mark(
-            watermark,
-            (held.source if held else None) or (fetched.vendor if stored.last else None),
-            since,
-            {
-                "asked_at": job.as_of.isoformat(),
-                "vendor_clock": fetched.clock.isoformat() if fetched.clock else None,
-            },
-        )
+            watermark = max(watermark, held.watermark)
+            since = min(since, held.since or held.watermark) if held.source else since
+        return Mark(watermark, source, since, details)
 
     def _fill_tail(self) -> bool:
         """Ask the fallbacks for the newest hours where the primary lacks some; whether they had them all."""
@@ -370,6 +411,17 @@ class _Worker:
             .order_by(ohlcv_data.c.timestamp)
         )
         return missing(stamps["timestamp"], interval)
+
+    def _first(self, primary: str) -> datetime | None:
+        """The primary's oldest hour."""
+        with self.job.store.begin() as connection:
+            own = self._own(connection, primary)
+            first: datetime | None = connection.scalar(
+                select(func.min(ohlcv_data.c.timestamp)).where(
+                    ohlcv_data.c.symbol == self.symbol.name, ohlcv_data.c.source == own
+                )
+            )
+        return first
 
     def _newest(self) -> datetime | None:
         newest = self.job.store.read(

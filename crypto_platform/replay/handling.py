@@ -28,7 +28,11 @@ class Handling(Enum):
         "The row goes to `quarantine` with this reason, the others are stored. Its hour is missing until an answer "
         "has it right, which each collection of the next two days asks for, and later ones ever more rarely."
     )
-    MISSING = "What came is stored; what did not is asked for again as above, and is a row of `ohlcv_gaps` until then."
+    MISSING = (
+        "What came is stored; what did not is asked for again as above, and is a row of `ohlcv_gaps` until then. Hours "
+        "before the first candle, which nothing tells from those before a listing, are no gap: they are asked for "
+        "again once a day, and by each `crypto-platform backfill`."
+    )
     BELIEVED = (
         "Stored: nothing tells it from the truth, and crashes are real. The check named here warns. A restated hour is "
         "read again for a day, so when the vendor corrects itself the right value takes its place; "

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import delete, select
 
+from crypto_platform.core.coverage import backward
 from crypto_platform.core.hours import HOUR
 from crypto_platform.errors import KeyRefusedError, MalformedResponseError, SourceRefusedError, SourceUnavailableError
 from crypto_platform.operations.candles import collect_candles
@@ -226,6 +227,54 @@ def test_a_longer_history_is_fetched_before_what_is_there(deployment: Any, momen
     assert max(end for start, end in asked if start < begin.to_pydatetime() - 24 * HOUR) == begin
 
 
+def silent(deployment: Any, until: float = 1e9, since: float = 0) -> Any:
+    """A vendor with the same market that has no row of the hours [since, until) at first."""
+    frames = {name: frame.drop(index=frame.index[(frame.index >= since) & (frame.index < until)])
+              for name, frame in deployment.candles.frames.items()}  # fmt: skip
+    return type(deployment.candles)(frames, name=deployment.candles.name)
+
+
+@pytest.mark.parametrize("most", [6, None])
+def test_a_first_collection_that_everybody_answered_without_a_row_decides_nothing(
+    deployment: Any, moment: Moment, venue: Callable[..., Any], most: int | None
+) -> None:
+    empty = [silent(deployment), venue("other", without=range(2000))]
+    for hour in (1300, 1301, 1302):
+        report = deployment.collect(moment(hour), empty, most_chunks=most)
+        assert not report.failed
+    assert len(empty[0].asked) == (2 * (5 + 1 + 1) if most else 2 * 3 * 5)  # later ones cost a question each
+    deployment.collect(moment(1400), most_chunks=most)
+    deployment.collect(moment(1401), most_chunks=most)
+    assert len(stored(deployment.store)) == 1401
+    assert mark(deployment.store).source == "fake"
+
+
+@pytest.mark.parametrize("lost", [400, 700], ids=["all of the oldest chunk", "more than a chunk"])
+@pytest.mark.parametrize("most", [6, None])
+def test_an_oldest_chunk_that_came_empty_or_short_once_comes_later(
+    deployment: Any, moment: Moment, monkeypatch: pytest.MonkeyPatch, most: int | None, lost: int
+) -> None:
+    monkeypatch.setattr("crypto_platform.operations.candles.backward", lambda a, b: backward(a, b, 300))
+    history = timedelta(hours=1399)
+    deployment.collect(moment(1400), [silent(deployment, lost)], history=history, most_chunks=None)
+    assert len(stored(deployment.store)) == 1400 - lost
+    hours = range(1401, 1450, 16)
+    for hour in hours:
+        deployment.collect(moment(hour), history=history, most_chunks=most)
+    assert len(stored(deployment.store)) == hours[-1] - 2
+    assert gaps(deployment.store).empty
+
+
+def test_hours_before_a_listing_cost_a_question_a_day_and_one_a_backfill(deployment: Any, moment: Moment) -> None:
+    for hour in (100, 101):
+        deployment.collect(moment(hour))
+    asked = [sum(1 for name, *_ in deployment.candles.asked if name == "ETH")]
+    for hour in (102, 110, 120, 124, 126, 130):
+        deployment.collect(moment(hour), most_chunks=None if hour == 130 else 6)
+        asked.append(sum(1 for name, *_ in deployment.candles.asked if name == "ETH"))
+    assert np.diff(asked).tolist() == [1, 1, 1, 1, 2, 2]
+
+
 def test_a_tick_takes_no_more_than_its_portion_and_the_newest_first(deployment: Any, moment: Moment) -> None:
     deployment.collect(moment(1400), history=timedelta(days=900), most_chunks=1)
     assert len(deployment.candles.asked) == 2  # one a symbol
@@ -293,7 +342,7 @@ def test_a_series_that_stopped_is_not_gone_on_with_by_another_venue(
     assert "no candle since" in next(r.details["notes"] for r in report.results if r.symbol == "ETH")
     asked = len(deployment.candles.asked)
     deployment.collect(moment(1000), [deployment.candles, whole])
-    hours = [(end - start) / HOUR for _, start, end in deployment.candles.asked[asked:]]
+    hours = [(end - start) / HOUR for _, start, end in deployment.candles.asked[asked:] if end > moment(0)]
     assert max(hours) < 700  # what was answered is not asked for again for ever
 
 
