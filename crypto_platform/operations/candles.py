@@ -14,9 +14,9 @@ from sqlalchemy import Connection, func, select
 from crypto_platform.core.bars import FROZEN_HOURS, empty_candles, in_units
 from crypto_platform.core.coverage import Interval, backward, forward, missing
 from crypto_platform.core.hours import HOUR, SETTLE, closed_until
-from crypto_platform.core.provenance import Provenance, source_label
+from crypto_platform.core.provenance import Provenance
 from crypto_platform.errors import ConfigurationError, KeyRefusedError, PlatformError, SourceError, SourceRefusedError
-from crypto_platform.operations import gaps, provenance, watermarks
+from crypto_platform.operations import edges, gaps, watermarks
 from crypto_platform.operations.results import Report, SymbolResult
 from crypto_platform.operations.series import Stored, restated_since, store_candles
 from crypto_platform.operations.watermarks import Mark
@@ -144,6 +144,7 @@ class _Worker:
     found: list[Interval] = field(default_factory=list)  # chunks in which this run found hours missing
     filled: dict[str, int] = field(default_factory=dict)  # hours by the fallback they came from
     notes: list[str] = field(default_factory=list)
+    lost: list[Interval] = field(default_factory=list)  # chunks at the edges that somebody took out
     looks_back: bool = False  # whether hours before the first candle are being asked for again
 
     def run(self) -> SymbolResult:
@@ -168,19 +169,16 @@ class _Worker:
         return SymbolResult(self.symbol.name, self.written, last=self._newest(), details=details, error=error)
 
     def _find_lost(self) -> None:
-        """Write down the hours within the coverage that somebody took out, as gaps to heal."""
+        """Find the hours within the coverage that somebody took out: gaps to heal, and what the edges lack."""
         if self.mark is None or self.mark.source is None or self.mark.since is None:
             return
         covered = Interval(self.mark.since, self.mark.watermark)
         with self.job.store.begin() as connection:
-            own = self._own(connection, self.mark.source)
+            own = edges.own_label(connection, self.mark.source)
             gaps.record(connection, self.symbol.name, covered, own, self.job.as_of)
+            stretches = edges.lost(connection, self.symbol.name, self.mark)
+        self.lost = [chunk for stretch in stretches for chunk in forward(stretch.start, stretch.end)]
         self.due = gaps.due(self.job.store, [self.symbol.name], self.job.as_of).get(self.symbol.name, [])
-
-    @staticmethod
-    def _own(connection: Connection, primary: str) -> str:
-        """`source` of a primary's candles."""
-        return source_label(primary, provenance.store_provenance(connection) or Provenance.LIVE)
 
     def _plan(self) -> list[Interval]:
         """Chunks to ask the primary for; the newest of a new series come first."""
@@ -193,7 +191,7 @@ class _Worker:
             again = min(mark.watermark - OVERLAP, self.again)
             is_told = over is not None and mark.watermark >= over and job.as_of - over > RECHECK
             newest: Iterator[Interval] = iter(()) if is_told else forward(again, end)
-            chunks = chain(newest, backward(job.wanted, mark.since or mark.watermark))
+            chunks = chain(newest, self.lost, backward(job.wanted, mark.since or mark.watermark))
         return list(islice(chunks, job.most_chunks))
 
     def _is_unknown(self) -> bool:
@@ -208,9 +206,22 @@ class _Worker:
         for n, chunk in enumerate(chunks, 1):
             is_history = self.mark is None or (self.mark.since is not None and chunk.end <= self.mark.since)
             if not self._collect(chunk):
-                return not is_history
+                return not is_history and chunk not in self.lost
             self.job.progress(self.symbol.name, n, len(chunks))
+        if self.lost:
+            self._accept_edges()
         return self._look_back(before)
+
+    def _accept_edges(self) -> None:
+        """Let the mark remember what is there, now that the primary was asked for what is not."""
+        with self.job.store.begin() as connection:
+            mark = watermarks.read_mark(connection, ohlcv_data.name, self.symbol.name)
+            if mark is None or mark.source is None:
+                return
+            now = edges.held(connection, self.symbol.name, edges.own_label(connection, mark.source))
+            if now is not None:
+                self.mark = replace(mark, details={**mark.details, **edges.details(now)})
+                watermarks.write_mark(connection, ohlcv_data.name, self.symbol.name, self.mark)
 
     def _collect(self, chunk: Interval) -> bool:
         """Ask the primary for a chunk and store it; whether it answered."""
@@ -295,7 +306,7 @@ class _Worker:
             pin = (held.source if held else None) or fetched.vendor
             stored = self._store(connection, fetched, chunk, pin)
             if pin == fetched.vendor:  # nobody chose another primary meanwhile
-                held = self._advanced(held, fetched, stored, chunk)
+                held = self._advanced(connection, held, fetched, stored, chunk)
                 watermarks.write_mark(connection, ohlcv_data.name, self.symbol.name, held)
         self.mark = held
 
@@ -311,7 +322,9 @@ class _Worker:
             self.found.append(chunk)
         return stored
 
-    def _advanced(self, held: Mark | None, fetched: Fetched, stored: Stored, chunk: Interval) -> Mark:
+    def _advanced(
+        self, connection: Connection, held: Mark | None, fetched: Fetched, stored: Stored, chunk: Interval
+    ) -> Mark:
         """Coverage with a chunk that the primary answered; the newest hours it lacks stay uncovered for a while."""
         job = self.job
         covered = chunk.end if chunk.end < job.end else max(chunk.start, job.end - RECHECK)
@@ -324,8 +337,11 @@ class _Worker:
         source = (held.source if held else None) or (fetched.vendor if stored.last else None)
         if source is None:  # nobody has a candle, which may be a passing fault: nothing counts as answered
             return replace(held or Mark(covered, None, covered), details=details)
-        watermark = max(covered, stored.last + HOUR) if stored.last else covered
-        since = chunk.start
+        watermark, since = covered, chunk.start
+        if stored.first and stored.last:
+            own, came = edges.own_label(connection, source), Interval(stored.first, stored.last + HOUR)
+            details |= edges.grown(connection, self.symbol.name, held, own, came)
+            watermark = max(covered, came.end)
         if held:
             watermark = max(watermark, held.watermark)
             since = min(since, held.since or held.watermark) if held.source else since
@@ -415,13 +431,8 @@ class _Worker:
     def _first(self, primary: str) -> datetime | None:
         """The primary's oldest hour."""
         with self.job.store.begin() as connection:
-            own = self._own(connection, primary)
-            first: datetime | None = connection.scalar(
-                select(func.min(ohlcv_data.c.timestamp)).where(
-                    ohlcv_data.c.symbol == self.symbol.name, ohlcv_data.c.source == own
-                )
-            )
-        return first
+            hours = edges.held(connection, self.symbol.name, edges.own_label(connection, primary))
+        return hours.start if hours else None
 
     def _newest(self) -> datetime | None:
         newest = self.job.store.read(

@@ -21,7 +21,7 @@ from crypto_platform.core.coverage import Interval
 from crypto_platform.core.hours import HOUR, SETTLE, closed_until
 from crypto_platform.core.provenance import source_label
 from crypto_platform.errors import ConfigurationError, SourceError, UnreadableFileError
-from crypto_platform.operations import watermarks
+from crypto_platform.operations import edges, watermarks
 from crypto_platform.operations.results import Report, SymbolResult
 from crypto_platform.operations.series import Stored, store_candles
 from crypto_platform.operations.watermarks import Mark
@@ -252,7 +252,10 @@ def _store(
         held = Mark(first, None, first)
     if own:
         since = min(first, held.since or first) if pin else first  # what stands in was never asked of its vendor
-        held = replace(held, watermark=max(end, held.watermark), source=pin or fetched.vendor, since=since)
+        label = source_label(fetched.vendor, fetched.provenance)
+        details = {**held.details, **edges.grown(connection, symbol, held, label, Interval(first, end))}
+        watermark = max(end, held.watermark)
+        held = replace(held, watermark=watermark, source=pin or fetched.vendor, since=since, details=details)
     watermarks.write_mark(connection, ohlcv_data.name, symbol, held)
     return stored
 

@@ -37,14 +37,15 @@ class Stored:
         Rows inserted or changed; closed candles whose values changed; rows refused.
     lacks : bool
         Whether the primary lacks hours in or around the interval, as far as these candles could change that.
-    last : datetime or None
-        Open time of the newest of the fetched candles that are in the series.
+    first, last : datetime or None
+        Open times of the oldest and the newest of the fetched candles that are in the series.
     """
 
     written: int = 0
     restated: int = 0
     rejected: int = 0
     lacks: bool = False
+    first: datetime | None = None
     last: datetime | None = None
 
 
@@ -119,8 +120,8 @@ def store_candles(
         if is_fallback or not _continues(held, change, label):
             own = source_label(primary or fetched.vendor, fetched.provenance)
             lacks = gaps.record(connection, symbol, interval, own, as_of)
-    last = rows["timestamp"].iloc[-1].to_pydatetime()
-    return Stored(written, int(change.restated.sum()), rejected, lacks, last)
+    first, last = (rows["timestamp"].iloc[i].to_pydatetime() for i in (0, -1))
+    return Stored(written, int(change.restated.sum()), rejected, lacks, first, last)
 
 
 @dataclass(frozen=True, slots=True)

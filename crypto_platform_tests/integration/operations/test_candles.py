@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, update
 
 from crypto_platform.core.coverage import backward
 from crypto_platform.core.hours import HOUR
@@ -214,6 +214,32 @@ def test_a_backfill_brings_back_hours_that_somebody_took_out(deployment: Any, mo
     assert gaps(deployment.store)["gap_start"].tolist() == [hours[2]]
     same = built["timestamp"] < pd.Timestamp(hours[2]) - 8 * HOUR
     pd.testing.assert_frame_equal(deployment.features()[same], built[same])
+
+
+@pytest.mark.parametrize("remembered", [True, False])
+@pytest.mark.parametrize("which", [(0, 60), (460, 500), (0, 500)], ids=["oldest", "newest", "all"])
+def test_a_backfill_brings_back_the_edges_of_a_series(
+    deployment: Any, moment: Moment, which: tuple[int, int], remembered: bool
+) -> None:
+    deployment.collect(moment(500))
+    before, begin, end = stored(deployment.store), *(moment(h).replace(minute=0) for h in which)
+    with deployment.store.begin() as connection:
+        connection.execute(delete(ohlcv_data).where(ohlcv_data.c.timestamp >= begin, ohlcv_data.c.timestamp < end))
+        if not remembered:
+            connection.execute(update(watermarks).values(details=None))
+    deployment.collect(moment(500), most_chunks=None)
+    if remembered or which != (460, 500):  # nothing tells such a mark that its newest hours were there
+        pd.testing.assert_frame_equal(stored(deployment.store)[VALUES], before[VALUES])
+
+
+def test_edges_that_the_primary_has_no_more_are_let_go(deployment: Any, moment: Moment) -> None:
+    deployment.collect(moment(500))
+    first = moment(60).replace(minute=0)
+    with deployment.store.begin() as connection:
+        connection.execute(delete(ohlcv_data).where(ohlcv_data.c.timestamp < first))
+    without(deployment, range(60))
+    deployment.collect(moment(500), most_chunks=None)
+    assert mark(deployment.store).details["first_own"] == first.isoformat()
 
 
 def test_a_longer_history_is_fetched_before_what_is_there(deployment: Any, moment: Moment) -> None:
