@@ -17,7 +17,7 @@ from crypto_platform.core.hours import HOUR, SETTLE, closed_until
 from crypto_platform.core.provenance import Provenance
 from crypto_platform.errors import ConfigurationError, KeyRefusedError, PlatformError, SourceError, SourceRefusedError
 from crypto_platform.operations import edges, gaps, watermarks
-from crypto_platform.operations.results import Report, SymbolResult
+from crypto_platform.operations.results import Report, SymbolResult, attempted
 from crypto_platform.operations.series import Stored, restated_since, store_candles
 from crypto_platform.operations.watermarks import Mark
 from crypto_platform.sources.base import CandleSource, Fetched
@@ -148,7 +148,12 @@ class _Worker:
     looks_back: bool = False  # whether hours before the first candle are being asked for again
 
     def run(self) -> SymbolResult:
-        """Collect what the budget allows; the error is the primary's, where nobody made up for it."""
+        """Collect what the budget allows; whatever ends it is this symbol's error, and what was stored stays."""
+        result = attempted(self.symbol.name, self._collect_all)
+        return replace(result, rows=self.written)
+
+    def _collect_all(self) -> SymbolResult:
+        """The error is the primary's, where nobody made up for it."""
         if self.job.most_chunks is None:
             self._find_lost()
         is_complete = self._follow_primary()

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, func, select
 from crypto_platform.core.hours import HOUR, SETTLE, closed_until, floor_hour
 from crypto_platform.core.provenance import source_label
 from crypto_platform.operations import provenance, quarantine, watermarks
-from crypto_platform.operations.results import Report, SymbolResult
+from crypto_platform.operations.results import Report, SymbolResult, attempted
 from crypto_platform.operations.series import FEATURES_MARK, SEEN_LIVE
 from crypto_platform.operations.watermarks import Mark
 from crypto_platform.sources.base import Fetched, Rejected, SentimentSource, SnapshotSource
@@ -58,26 +58,31 @@ def collect_market_data(
     label = source_label(fetched.vendor, fetched.provenance)
     rows = fetched.rows.merge(extremes, on="symbol", how="left").assign(known_at=as_of, source=label)
     by_symbol = dict(iter(rows.groupby("symbol")))
+    with store.begin() as connection:
+        provenance.require_same(connection, fetched)
     results = []
     for symbol in symbols:
         part = by_symbol.get(symbol.name)
-        with store.begin() as connection:
-            provenance.require_same(connection, fetched)
-            # A snapshot is identified by the vendor's own time: the first reading of it stays.
-            written = 0 if part is None else warehouse.insert_missing(connection, market_data, part)
-            if written:
-                watermarks.lower_marks(connection, FEATURES_MARK, symbol.name, _first_hour_to_know(as_of))
         if symbol not in known:
             results.append(SymbolResult(symbol.name, details={"status": "it has no CoinPaprika id"}))
         elif part is None:
             results.append(SymbolResult(symbol.name, error=_why_none(fetched, symbol)))
         else:
-            at = part["timestamp"].iloc[0].to_pydatetime()
-            details = {"source": label, "price_usd": _plain(part["price_usd"].iloc[0])}
-            results.append(SymbolResult(symbol.name, written, last=at, details=details))
+            results.append(attempted(symbol.name, _store_snapshot, store, symbol.name, part, as_of))
     with store.begin() as connection:
         quarantine.keep(connection, fetched, as_of)
     return Report(market_data.name, tuple(results))
+
+
+def _store_snapshot(store: Warehouse, symbol: str, part: pd.DataFrame, as_of: datetime) -> SymbolResult:
+    """A snapshot is identified by the vendor's own time: the first reading of it stays."""
+    with store.begin() as connection:
+        written = warehouse.insert_missing(connection, market_data, part)
+        if written:
+            watermarks.lower_marks(connection, FEATURES_MARK, symbol, _first_hour_to_know(as_of))
+    at = part["timestamp"].iloc[0].to_pydatetime()
+    details = {"source": part["source"].iloc[0], "price_usd": _plain(part["price_usd"].iloc[0])}
+    return SymbolResult(symbol, written, last=at, details=details)
 
 
 def _why_none(fetched: Fetched, symbol: Symbol) -> str:

@@ -295,7 +295,8 @@ def _candles_are_gone(which: Any) -> Callable[[Hand], None]:
 
 
 def _all_candles_are_gone(hand: Hand) -> None:
-    hand.do(delete(ohlcv_revisions))  # which speak of candles
+    for table in (ohlcv_revisions, ohlcv_crosschecks):  # which speak of candles
+        hand.do(delete(table))
     hand.do(delete(ohlcv_data).where(ohlcv_data.c.symbol == "ETH"))
 
 
