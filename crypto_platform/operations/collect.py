@@ -24,6 +24,7 @@ from crypto_platform.tables import market_data, ohlcv_data, sentiment_data
 
 SENTIMENT_LAG: Final = HOUR  # publication lag assumed for days loaded afterwards
 FIRST_SENTIMENT_DAYS: Final = 30  # before the first candle: features look back a week and tolerate holes
+HOLE_DAYS: Final = 30  # a day that the vendor left out is asked for again so long
 
 
 def collect_market_data(
@@ -92,10 +93,14 @@ def _why_none(fetched: Fetched, symbol: Symbol) -> str:
     return f"{fetched.vendor} gave no snapshot that can be used ({reason}); see the table quarantine, or try later"
 
 
-def collect_sentiment(store: Warehouse, source: SentimentSource, *, as_of: datetime, history: timedelta) -> Report:
+def collect_sentiment(
+    store: Warehouse, source: SentimentSource, *, as_of: datetime, history: timedelta, whole: bool = False
+) -> Report:
     """Bring the fear and greed index up to today, and back to the beginning of the wanted history.
 
-    A day is never published twice with two values: where it is, the first stays and the other is refused.
+    A day is never published twice with two values: where it is, the first stays and the other is refused. Days that
+    are missing among the last `HOLE_DAYS` are asked for each time; older ones where the `whole` history is, which is
+    one call of the vendor, too.
 
     Raises
     ------
@@ -105,7 +110,7 @@ def collect_sentiment(store: Warehouse, source: SentimentSource, *, as_of: datet
     mark = watermarks.read_marks(store, sentiment_data.name, [ALL]).get(ALL)
     wanted = as_of - history - timedelta(days=FIRST_SENTIMENT_DAYS)
     is_held = mark is not None and mark.since is not None and mark.since <= wanted
-    start = mark.watermark - timedelta(days=2) if mark and is_held else wanted
+    start = _first_wanted(store, mark, as_of) if mark and is_held and not whole else wanted
     fetched = source.fetch_sentiment(start, as_of)
     label = source_label(fetched.vendor, fetched.provenance)
     with store.begin() as connection:
@@ -134,6 +139,16 @@ def collect_sentiment(store: Warehouse, source: SentimentSource, *, as_of: datet
         "quarantined": len(fetched.rejected) + len(restated),
     }
     return Report(sentiment_data.name, (SymbolResult(ALL, written, last=last, details=details),))
+
+
+def _first_wanted(store: Warehouse, mark: Mark, as_of: datetime) -> datetime:
+    """The oldest missing day of the last `HOLE_DAYS`, or the day before the newest one."""
+    oldest = max(as_of - timedelta(days=HOLE_DAYS), mark.since or mark.watermark)
+    held = store.read(select(sentiment_data.c.timestamp).where(sentiment_data.c.timestamp >= oldest))["timestamp"]
+    days = pd.date_range(pd.Timestamp(oldest).ceil("D"), mark.watermark, freq="D")
+    missing = days.difference(pd.DatetimeIndex(held))
+    overlap = mark.watermark - timedelta(days=2)
+    return overlap if missing.empty else min(overlap, missing[0].to_pydatetime())
 
 
 def _split_restated(connection: Connection, fetched: Fetched, label: str) -> tuple[pd.DataFrame, tuple[Rejected, ...]]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from sqlalchemy import select, update
 from crypto_platform.core.features import DEFAULT
 from crypto_platform.core.provenance import Provenance
 from crypto_platform.errors import ConfigurationError, ProvenanceError, StoreError
-from crypto_platform.operations import build
+from crypto_platform.operations import build, collect
 from crypto_platform.storage import warehouse
 from crypto_platform.storage.warehouse import Warehouse
 from crypto_platform.tables import features, ohlcv_data, ohlcv_revisions, sentiment_data, watermarks
@@ -267,6 +268,24 @@ def test_data_of_two_provenances_never_meet(deployment: Any, moment: Moment, arr
         deployment.collect_sentiment(moment(102))
     pd.testing.assert_frame_equal(candles(deployment.store), before)
     assert deployment.store.read(select(sentiment_data)).empty
+
+
+@pytest.mark.parametrize(("age", "whole"), [(5, False), (29, False), (31, True), (100, True)])
+def test_days_of_sentiment_that_are_missing_are_asked_for_again(
+    deployment: Any, moment: Moment, age: int, whole: bool
+) -> None:
+    moods = deployment.sentiment.rows
+    now = moment(24 * 60)
+    lost = pd.Timestamp(now).floor("D") - pd.Timedelta(days=age)
+    deployment.sentiment.rows = moods[moods["timestamp"] != lost]
+    history = timedelta(days=100)
+    collect.collect_sentiment(deployment.store, deployment.sentiment, as_of=now, history=history)
+    deployment.sentiment.rows = moods
+    again = partial(collect.collect_sentiment, deployment.store, deployment.sentiment, history=history)
+    assert again(as_of=now).rows == (not whole)
+    assert again(as_of=now, whole=True).rows == whole
+    assert lost in set(deployment.store.read(select(sentiment_data.c.timestamp))["timestamp"])
+    assert again(as_of=now, whole=True).rows == 0
 
 
 def test_every_row_names_its_provenance(deployment: Any, moment: Moment) -> None:
