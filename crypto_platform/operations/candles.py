@@ -29,7 +29,9 @@ OVERLAP: Final = 24 * HOUR  # read again each time: a restated candle is seen, a
 RECHECK: Final = timedelta(hours=48)  # an hour the primary answered without is asked for again so long
 REREAD: Final = timedelta(hours=48)  # of hours restated in the last `OVERLAP`, these newest are read again
 LOOK_BACK: Final = timedelta(days=1)  # between questions for hours before a series' first candle
-FALLBACK_REACH: Final = timedelta(days=7)  # a series silent for longer has stopped; no other source goes on for it
+# A series whose primary answers without a candle for longer has stopped; no other source goes on for it. Where it
+# does not answer at all, others fill its newest hours this far back.
+FALLBACK_REACH: Final = timedelta(days=7)
 TICK_CHUNKS: Final = 6  # of one symbol in a run that must end soon: a bit more than a year
 THREADS: Final = 8
 
@@ -359,7 +361,10 @@ class _Worker:
         if newest is None or self.mark is None or self.mark.source is None or is_over:
             return False
         tail = Interval(newest + HOUR, self.job.end)
-        if tail.end - tail.start > FALLBACK_REACH:
+        is_long = tail.end - tail.start > FALLBACK_REACH
+        if is_long and self.failure:  # nobody said that it stopped; the hours before are a gap, and asked for as one
+            tail = Interval(tail.end - FALLBACK_REACH, tail.end)
+        elif is_long:
             self.notes.append(f"{self.mark.source} has no candle since {newest:%Y-%m-%d %H:%M} UTC")
             return False
         if not tail.hours:

@@ -372,6 +372,21 @@ def test_a_series_that_stopped_is_not_gone_on_with_by_another_venue(
     assert max(hours) < 700  # what was answered is not asked for again for ever
 
 
+def test_after_a_long_pause_a_dead_primary_is_stood_in_for(
+    deployment: Any, moment: Moment, venue: Callable[..., Any]
+) -> None:
+    """Nobody said that the series stopped: first the newest week, then the hours before it, which are a gap."""
+    deployment.collect(moment(100))
+    deployment.candles.broken = {"ETH"}
+    sources = [deployment.candles, venue("other")]
+    report = deployment.collect(moment(400), sources)
+    (eth,) = [r for r in report.results if r.symbol == "ETH"]
+    assert eth.details["filled from other"] >= 7 * 24
+    assert "no candle since" not in (eth.details["notes"] or "")
+    deployment.collect(moment(401), sources)
+    assert len(stored(deployment.store)) == 401
+
+
 cuts = st.lists(
     st.tuples(st.integers(1, 300), st.integers(1, 20), st.sampled_from([1, 2, None])), min_size=1, max_size=6
 )
