@@ -76,7 +76,7 @@ def remove(store: Warehouse, table: Table, *where: Any) -> None:
 def candle_rows(walk: Callable[..., pd.DataFrame], name: str, seed: int) -> pd.DataFrame:
     rows = walk(name, WEEKS, seed, start=f"{CLOSED - WEEKS * HOUR:%Y-%m-%d %H:%M}")
     known = rows["timestamp"] + pd.Timedelta(hours=1)
-    return rows.assign(source="binance", known_at=known, known_at_estimated=True)
+    return rows.assign(source="binance", known_at=known, known_at_estimated=known < pd.Timestamp(NOW - 3 * 24 * HOUR))
 
 
 def put_served(store: Warehouse, name: str) -> None:
@@ -202,6 +202,7 @@ DAMAGE: dict[str, Damage] = {
     "candles_have_volumes": lambda s: change(s, ohlcv_data, "ETH", ohlcv_data.c.timestamp > at(5), volume=None),
     "prices_do_not_jump": lambda s: jump(s, 5, 1.3),
     "prices_move": lambda s: freeze(s, prices.FROZEN_HOURS),
+    "second_opinions_are_had": lambda s: remove(s, ohlcv_crosschecks, ohlcv_crosschecks.c.symbol == "ETH"),
     "sources_agree": lambda s: compare(s, "ETH", 1.03),
     "snapshots_are_fresh": lambda s: change(s, market_data, "ETH", timestamp=NOW - timedelta(minutes=61)),
     "snapshots_are_complete": lambda s: change(s, market_data, "ETH", market_cap=None),
