@@ -96,12 +96,13 @@ def files(
 ) -> None:
     """Read files of hourly candles in any of the usual layouts."""
     from crypto_platform.operations import build, imports
+    from crypto_platform.sources import catalog
 
     as_of = moment(now)
     with platform() as p:
         wanted = chosen(p.settings, [symbol])
-        if source is not None and not source.replace("_", "").isalnum():
-            raise ConfigurationError(f"--source {source!r} is no vendor's name; write it like binance")
+        if source is not None:
+            catalog.require_candle_vendor(source.lower())
         ensure_home(p.settings)
         done = imports.import_files(
             p.store,

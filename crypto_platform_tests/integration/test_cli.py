@@ -269,6 +269,8 @@ def test_history_is_imported_from_files(cli: Cli) -> None:
         (("archive", "BTC", "--from", "2020-01", "--to", "2020-01"), "BINANCE_ARCHIVE_URL", 1),
         (("files", "gone.csv", "--symbol", "BTC"), "gone.csv cannot be read", 1),
         (("files", "gone.csv", "--symbol", "NOPE"), "unknown symbol 'NOPE'", 2),
+        (("files", "a.csv", "--symbol", "BTC", "--source", "binanace"), "'binanace'; did you mean binance", 2),
+        (("files", "a.csv", "--symbol", "BTC", "--source", "../x"), "'../x'; write it like binance", 2),
     ],
 )
 def test_an_import_that_cannot_be_done_says_why(cli: Cli, arguments: tuple[str, ...], culprit: str, code: int) -> None:
