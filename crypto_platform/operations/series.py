@@ -112,8 +112,9 @@ def store_candles(
     if change.restated.any():
         revisions = _revisions(symbol, change, as_of, label)
         warehouse.insert_missing(connection, ohlcv_revisions, _after_those_held(connection, symbol, revisions))
-    changed = change.rows[change.is_new | change.differs].assign(symbol=symbol, source=label)
-    written = warehouse.upsert(connection, ohlcv_data, _known(changed, as_of, settle))
+    which = change.is_new | change.differs
+    changed = change.rows[which].assign(symbol=symbol, source=label)
+    written = warehouse.upsert(connection, ohlcv_data, _known(changed, change.restated[which], as_of, settle))
     lacks = False
     if len(changed):
         watermarks.lower_marks(connection, FEATURES_MARK, symbol, changed["timestamp"].iloc[0].to_pydatetime())
@@ -163,9 +164,10 @@ def _continues(held: pd.DataFrame, change: _Change, own: str) -> bool:
     return bool(follows and new.iloc[-1] - new.iloc[0] == (len(new) - 1) * HOUR)
 
 
-def _known(candles: pd.DataFrame, as_of: datetime, settle: timedelta) -> pd.DataFrame:
+def _known(candles: pd.DataFrame, restated: NDArray[np.bool_], as_of: datetime, settle: timedelta) -> pd.DataFrame:
+    """Candles with the moment they could first be read: now, for values that another word stood for until now."""
     closed_at = candles["timestamp"] + HOUR
-    seen = (pd.Timestamp(as_of) - closed_at) <= SEEN_LIVE
+    seen = ((pd.Timestamp(as_of) - closed_at) <= SEEN_LIVE) | restated
     known_at = (closed_at + settle).where(~seen, pd.Timestamp(as_of))
     return candles.assign(known_at=known_at, known_at_estimated=~seen)
 

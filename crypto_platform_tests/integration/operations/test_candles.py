@@ -321,6 +321,8 @@ def test_a_restated_candle_keeps_both_values_and_an_unknown_one_erases_nothing(d
     assert (revision.old_close, revision.new_close) == (before["close"].iloc[99], frame.loc[99, "high"])
     assert revision.old_source is None
     after = stored(deployment.store)
+    assert (after["known_at"].iloc[99], after["known_at_estimated"].iloc[99]) == (moment(101), False)
+    assert after["known_at"].iloc[97] == before["known_at"].iloc[97]
     assert after["close"].iloc[99] == frame.loc[99, "high"]
     assert after["volume"].iloc[98] == before["volume"].iloc[98] > 0
 
