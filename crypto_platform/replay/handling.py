@@ -107,7 +107,7 @@ HANDLED: Final[Mapping[str, tuple[Handling, str]]] = {
     "redirect": (_H.REFUSED, "never followed: a key must not reach another host"),
     "bomb": (_H.REFUSED, "unpacked to 32 MiB at most"),
     "oversized": (_H.REFUSED, "read to 32 MiB at most"),
-    "clock": (_H.USED, "it only says which rows are of the future; ours says which hours are closed"),
+    "clock": (_H.USED, "it says which rows are of the future; less than an hour behind ours, which hours run, too"),
 }
 
 

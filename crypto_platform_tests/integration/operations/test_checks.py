@@ -192,7 +192,7 @@ Damage = Callable[[Warehouse], None]
 DAMAGE: dict[str, Damage] = {
     "candles_are_fresh": _newest_gone(ohlcv_data, "timestamp", at(3)),
     "symbols_are_asked_for": lambda s: notes(s, asked_at=(NOW - 3 * HOUR).isoformat(), vendor_clock=None),
-    "clocks_agree": lambda s: notes(s, vendor_clock=(NOW - timedelta(minutes=6)).isoformat()),
+    "clocks_agree": lambda s: notes(s, vendor_clock=(NOW - timedelta(minutes=3)).isoformat()),
     "candles_have_no_gaps": lambda s: put(s, ohlcv_gaps, symbol="ETH", gap_start=at(9), gap_end=at(7)),
     "gaps_are_recorded": lambda s: remove(s, ohlcv_data, ohlcv_data.c.symbol == "ETH", ohlcv_data.c.timestamp == at(9)),
     "primaries_deliver": lambda s: change(s, ohlcv_data, "ETH", ohlcv_data.c.timestamp == at(9), source="kraken"),
