@@ -96,7 +96,9 @@ def backfill(
         reports, refused = [done], []
         try:
             reports.append(
-                operation.collect_sentiment(p.store, p.sentiment_source, as_of=as_of, history=as_of - FIRST_DAY)
+                operation.collect_sentiment(
+                    p.store, p.sentiment_source, as_of=as_of, history=as_of - FIRST_DAY, whole=True
+                )
             )
         except SourceError as error:
             refused.append(str(error))

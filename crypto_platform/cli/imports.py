@@ -26,6 +26,7 @@ from crypto_platform.symbols import select as select_symbols
 group = typer.Typer(help="Read history in bulk.", no_args_is_help=True)
 
 Names = typer.Argument(None, help="Symbols; all followed ones without any.")
+Again = typer.Option(False, "--again", help="Read files again that have not changed since they were read.")
 Paths = typer.Argument(..., help="CSV (also .gz or .zip), parquet, feather or JSON files of hourly candles.")
 
 
@@ -41,6 +42,7 @@ def archive(
     last: str = typer.Option(None, "--to", help="Last month; the running one without it."),
     folder: Path = typer.Option(None, help="Read the zips from this folder, not from the archive host."),
     no_checksum: bool = typer.Option(False, "--no-checksum", help="Take zips that have no .CHECKSUM beside them."),
+    again: bool = Again,
     now: str = AsOf,
     as_json: bool = Json,
 ) -> None:
@@ -68,6 +70,7 @@ def archive(
                 as_of=as_of,
                 require_checksum=not no_checksum,
                 settle=p.settings.settle,
+                again=again,
                 tell=lambda result: status.update(f"{result.details['file']} done …"),
             )
         s = p.settings
@@ -87,17 +90,19 @@ def files(
     complete: bool = typer.Option(
         False, "--complete", help="Take the newest candle of each file too: it had closed when the file was written."
     ),
+    again: bool = Again,
     now: str = AsOf,
     as_json: bool = Json,
 ) -> None:
     """Read files of hourly candles in any of the usual layouts."""
     from crypto_platform.operations import build, imports
+    from crypto_platform.sources import catalog
 
     as_of = moment(now)
     with platform() as p:
         wanted = chosen(p.settings, [symbol])
-        if source is not None and not source.replace("_", "").isalnum():
-            raise ConfigurationError(f"--source {source!r} is no vendor's name; write it like binance")
+        if source is not None:
+            catalog.require_candle_vendor(source.lower())
         ensure_home(p.settings)
         done = imports.import_files(
             p.store,
@@ -107,6 +112,7 @@ def files(
             source=source and source.lower(),
             complete=complete,
             settle=p.settings.settle,
+            again=again,
         )
         s = p.settings
         built = build.build_features(

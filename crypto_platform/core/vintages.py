@@ -49,6 +49,26 @@ def clock_quality(seconds: NDArray[np.float64]) -> tuple[int, int]:
     return int(np.isin(hours - HOUR_SECONDS, hours).sum()), len(hours)
 
 
+def usual_step(seconds: NDArray[np.float64]) -> float | None:
+    """The most common distance between a column's times, which is how long its candles last; gaps are rarer.
+
+    Parameters
+    ----------
+    seconds : array of float64, shape (n_rows,)
+        Since 1970; NaN where a row's time could not be read. In any order.
+
+    Returns
+    -------
+    float or None
+        Seconds; an hour where no other distance is more common. None with fewer than two times.
+    """
+    steps, counts = np.unique(np.diff(np.unique(seconds[np.isfinite(seconds)])), return_counts=True)
+    if not len(steps):
+        return None
+    most = steps[counts == counts.max()]
+    return HOUR_SECONDS if HOUR_SECONDS in most else float(most[0])
+
+
 def best_clock(clocks: Sequence[NDArray[np.float64]]) -> int:
     """Index of the best clock; of equally good ones the first."""
     return max(range(len(clocks)), key=lambda i: (clock_quality(clocks[i]), -i))

@@ -22,6 +22,7 @@ from crypto_platform.operations import decide
 from crypto_platform.operations.checks import CHECKS, Check, Declared, Scope
 from crypto_platform.operations.checks.candles import candles_are_fresh
 from crypto_platform.operations.checks.served import features_follow_candles, forecasts_are_fresh
+from crypto_platform.sources.catalog import passed_over
 from crypto_platform.symbols import select
 from crypto_platform.tables import features, prediction_outcomes, predictions, retrain_decisions
 
@@ -81,7 +82,9 @@ def build(partitions: dg.PartitionsDefinition) -> list[dg.AssetChecksDefinition]
 def _scope(context: dg.AssetCheckExecutionContext, platform: Platform, partitions: dg.PartitionsDefinition) -> Scope:
     names = keys_of(context.run.tags, partitions.get_partition_keys())
     symbols = select(platform.settings.book, tuple(names))
-    return Scope(symbols, platform.as_of(context.run.tags), platform.settings.feature_set)
+    settings, as_of = platform.settings, platform.as_of(context.run.tags)
+    usable = len(settings.sources.order) - len(passed_over(settings.sources))  # building them costs seconds
+    return Scope(symbols, as_of, settings.feature_set, usable)
 
 
 def _spec(check: Declared, partitions: dg.PartitionsDefinition, *after: str) -> dg.AssetCheckSpec:

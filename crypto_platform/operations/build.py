@@ -11,8 +11,9 @@ from sqlalchemy import Select, and_, func, or_, select
 from crypto_platform.core import features as science
 from crypto_platform.core.hours import HOUR, SETTLE, closed_until
 from crypto_platform.core.joins import REFERENCE, SNAPSHOT_STALE
+from crypto_platform.errors import InvalidBarsError
 from crypto_platform.operations import feature_rows, watermarks
-from crypto_platform.operations.results import Report, SymbolResult
+from crypto_platform.operations.results import Report, SymbolResult, attempted
 from crypto_platform.operations.series import FEATURES_MARK, is_fallback
 from crypto_platform.operations.watermarks import Mark
 from crypto_platform.storage import warehouse
@@ -23,6 +24,8 @@ from crypto_platform.tables.features import HORIZONS
 CHUNK_ROWS: Final = 400_000  # candles in memory at a time, about 0.5 GB with their features
 ATTEMPTS: Final = 3  # for a symbol whose candles change while its features are computed
 SENTIMENT_LOOKBACK: Final = timedelta(days=12)  # a week of change, staleness and a hole
+
+_CHANGED: Final = SymbolResult("", error="what it is made of changed meanwhile")
 
 Read = Callable[[Select[Any]], pd.DataFrame]
 
@@ -52,14 +55,24 @@ def build_features(
         marks = _marks(store, dataset, waiting, feature_set)
         plan = {symbol: marks[symbol].watermark - max(HORIZONS) * HOUR for symbol in waiting if symbol in marks}
         waiting = []
-        for chunk in chunks(plan, end):
-            computed = compute_rows(store.read, chunk, end, as_of, feature_set)
+        portions = list(chunks(plan, end))
+        while portions:
+            chunk = portions.pop(0)
+            try:
+                computed = compute_rows(store.read, chunk, end, as_of, feature_set)
+            except InvalidBarsError as error:
+                if len(chunk) > 1:  # one symbol's candle: the others of the portion are none the worse for it
+                    portions = [*({symbol: chunk[symbol]} for symbol in chunk), *portions]
+                else:
+                    results |= {symbol: SymbolResult(symbol, error=str(error)) for symbol in chunk}
+                continue
             for symbol, rows in computed.groupby("symbol", sort=False) if len(computed) else ():
                 packed = feature_rows.pack(rows, feature_set)
-                if result := _write(store, dataset, symbol, packed, marks[symbol]):
-                    results[symbol] = result
-                else:
+                result = attempted(symbol, _write, store, dataset, symbol, packed, marks[symbol])
+                if result is _CHANGED:
                     waiting.append(symbol)
+                else:
+                    results[symbol] = result
     why = dict.fromkeys(waiting, f"what they are made of changed {ATTEMPTS} times meanwhile: the next run builds them")
     return Report(
         features.name,
@@ -106,12 +119,12 @@ def chunks(plan: Mapping[str, datetime], end: datetime) -> Iterator[dict[str, da
         yield chunk
 
 
-def _write(store: Warehouse, dataset: str, symbol: str, rows: pd.DataFrame, mark: Mark) -> SymbolResult | None:
-    """Store rows and move the mark they were computed from; None where that has changed, by whomever."""
+def _write(store: Warehouse, dataset: str, symbol: str, rows: pd.DataFrame, mark: Mark) -> SymbolResult:
+    """Store rows and move the mark they were computed from; `_CHANGED` where that has changed, by whomever."""
     first, last = (moment.to_pydatetime() for moment in rows["timestamp"].iloc[[0, -1]])
     with store.begin() as connection:
         if watermarks.read_mark(connection, dataset, symbol) != mark:
-            return None
+            return _CHANGED
         written = warehouse.upsert(connection, features, rows)
         watermarks.write_mark(connection, dataset, symbol, replace(mark, watermark=last + HOUR))
     details = {"valid": int(rows["is_valid"].sum()), "filled": int(rows["is_filled"].sum())}

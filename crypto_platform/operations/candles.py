@@ -1,5 +1,6 @@
 """Candles of many symbols kept up with their sources: forward to the newest closed hour, back as far as wanted."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -13,10 +14,10 @@ from sqlalchemy import Connection, func, select
 from crypto_platform.core.bars import FROZEN_HOURS, empty_candles, in_units
 from crypto_platform.core.coverage import Interval, backward, forward, missing
 from crypto_platform.core.hours import HOUR, SETTLE, closed_until
-from crypto_platform.core.provenance import Provenance, source_label
+from crypto_platform.core.provenance import Provenance
 from crypto_platform.errors import ConfigurationError, KeyRefusedError, PlatformError, SourceError, SourceRefusedError
-from crypto_platform.operations import gaps, provenance, watermarks
-from crypto_platform.operations.results import Report, SymbolResult
+from crypto_platform.operations import edges, gaps, watermarks
+from crypto_platform.operations.results import Report, SymbolResult, attempted
 from crypto_platform.operations.series import Stored, restated_since, store_candles
 from crypto_platform.operations.watermarks import Mark
 from crypto_platform.sources.base import CandleSource, Fetched
@@ -27,7 +28,10 @@ from crypto_platform.tables import ohlcv_data
 OVERLAP: Final = 24 * HOUR  # read again each time: a restated candle is seen, at no cost in requests
 RECHECK: Final = timedelta(hours=48)  # an hour the primary answered without is asked for again so long
 REREAD: Final = timedelta(hours=48)  # of hours restated in the last `OVERLAP`, these newest are read again
-FALLBACK_REACH: Final = timedelta(days=7)  # a series silent for longer has stopped; no other source goes on for it
+LOOK_BACK: Final = timedelta(days=1)  # between questions for hours before a series' first candle
+# A series whose primary answers without a candle for longer has stopped; no other source goes on for it. Where it
+# does not answer at all, others fill its newest hours this far back.
+FALLBACK_REACH: Final = timedelta(days=7)
 TICK_CHUNKS: Final = 6  # of one symbol in a run that must end soon: a bit more than a year
 THREADS: Final = 8
 
@@ -84,6 +88,8 @@ def collect_candles(
         Chunks (`core.coverage.CHUNK_HOURS`) fetched of one symbol; None for as many as it takes. The newest hours
         come first, the next run goes on with the older ones. A run without a limit also looks through what it has:
         hours that somebody took out are fetched again.
+        Hours before a series' first candle may be of before its listing, or an answer that lost them: they are asked
+        for again by each run without a limit, by others once in `LOOK_BACK`, from the newest on until none come.
     progress : callable
         Gets symbol, chunks done and chunks to do, from several threads.
 
@@ -140,9 +146,16 @@ class _Worker:
     found: list[Interval] = field(default_factory=list)  # chunks in which this run found hours missing
     filled: dict[str, int] = field(default_factory=dict)  # hours by the fallback they came from
     notes: list[str] = field(default_factory=list)
+    lost: list[Interval] = field(default_factory=list)  # chunks at the edges that somebody took out
+    looks_back: bool = False  # whether hours before the first candle are being asked for again
 
     def run(self) -> SymbolResult:
-        """Collect what the budget allows; the error is the primary's, where nobody made up for it."""
+        """Collect what the budget allows; whatever ends it is this symbol's error, and what was stored stays."""
+        result = attempted(self.symbol.name, self._collect_all)
+        return replace(result, rows=self.written)
+
+    def _collect_all(self) -> SymbolResult:
+        """The error is the primary's, where nobody made up for it."""
         if self.job.most_chunks is None:
             self._find_lost()
         is_complete = self._follow_primary()
@@ -163,14 +176,15 @@ class _Worker:
         return SymbolResult(self.symbol.name, self.written, last=self._newest(), details=details, error=error)
 
     def _find_lost(self) -> None:
-        """Write down the hours within the coverage that somebody took out, as gaps to heal."""
+        """Find the hours within the coverage that somebody took out: gaps to heal, and what the edges lack."""
         if self.mark is None or self.mark.source is None or self.mark.since is None:
             return
         covered = Interval(self.mark.since, self.mark.watermark)
         with self.job.store.begin() as connection:
-            held = provenance.store_provenance(connection) or Provenance.LIVE
-            own = source_label(self.mark.source, held)
+            own = edges.own_label(connection, self.mark.source)
             gaps.record(connection, self.symbol.name, covered, own, self.job.as_of)
+            stretches = edges.lost(connection, self.symbol.name, self.mark)
+        self.lost = [chunk for stretch in stretches for chunk in forward(stretch.start, stretch.end)]
         self.due = gaps.due(self.job.store, [self.symbol.name], self.job.as_of).get(self.symbol.name, [])
 
     def _plan(self) -> list[Interval]:
@@ -178,27 +192,70 @@ class _Worker:
         job, mark = self.job, self.mark
         over = ended(self.symbol, job.as_of)
         end = over or job.end
-        if mark is None:
+        if mark is None or self._is_unknown():
             chunks: Iterator[Interval] = backward(job.wanted, end)
         else:
             again = min(mark.watermark - OVERLAP, self.again)
             is_told = over is not None and mark.watermark >= over and job.as_of - over > RECHECK
             newest: Iterator[Interval] = iter(()) if is_told else forward(again, end)
-            chunks = chain(newest, backward(job.wanted, mark.since or mark.watermark))
+            chunks = chain(newest, self.lost, backward(job.wanted, mark.since or mark.watermark))
         return list(islice(chunks, job.most_chunks))
+
+    def _is_unknown(self) -> bool:
+        """Whether a collection before this one found no source with a candle."""
+        return self.mark is not None and self.mark.source is None and "asked_at" in self.mark.details
 
     def _follow_primary(self) -> bool:
         """Ask the primary for all chunks; whether the older hours of the plan came, whatever became of the newest."""
-        chunks = self._plan()
+        before, chunks = self.mark, self._plan()
+        if self._is_unknown() and self.job.most_chunks is not None:
+            chunks = chunks[:1]  # not listed yet, it seems: one question a run
         for n, chunk in enumerate(chunks, 1):
-            try:
-                fetched = self._ask_primary(chunk)
-            except (SourceError, ConfigurationError) as error:
-                self.failure = error
-                is_history = self.mark is None or (self.mark.since is not None and chunk.end <= self.mark.since)
-                return not is_history
-            self._store_primary(fetched, chunk)
+            is_history = self.mark is None or (self.mark.since is not None and chunk.end <= self.mark.since)
+            if not self._collect(chunk):
+                return not is_history and chunk not in self.lost
             self.job.progress(self.symbol.name, n, len(chunks))
+        if self.lost:
+            self._accept_edges()
+        return self._look_back(before)
+
+    def _accept_edges(self) -> None:
+        """Let the mark remember what is there, now that the primary was asked for what is not."""
+        with self.job.store.begin() as connection:
+            mark = watermarks.read_mark(connection, ohlcv_data.name, self.symbol.name)
+            if mark is None or mark.source is None:
+                return
+            now = edges.held(connection, self.symbol.name, edges.own_label(connection, mark.source))
+            if now is not None:
+                self.mark = replace(mark, details={**mark.details, **edges.details(now)})
+                watermarks.write_mark(connection, ohlcv_data.name, self.symbol.name, self.mark)
+
+    def _collect(self, chunk: Interval) -> bool:
+        """Ask the primary for a chunk and store it; whether it answered."""
+        try:
+            fetched = self._ask_primary(chunk)
+        except (SourceError, ConfigurationError) as error:
+            self.failure = error
+            return False
+        self._store_primary(fetched, chunk)
+        return True
+
+    def _look_back(self, before: Mark | None) -> bool:
+        """Ask again for hours before the first candle, unless this run did already; whether the primary answered."""
+        job, mark = self.job, self.mark
+        if before is None or before.since is None or before.since > job.wanted or mark is None or mark.source is None:
+            return True
+        told = before.details.get("looked_back_at")
+        if job.most_chunks is not None and told and job.as_of - datetime.fromisoformat(told) < LOOK_BACK:
+            return True
+        self.looks_back = True
+        first = self._first(mark.source)
+        while first is not None and first > job.wanted and self.n_asked < (job.most_chunks or math.inf):
+            if not self._collect(next(backward(job.wanted, first))):
+                return False
+            first, later = self._first(mark.source), first
+            if first == later:
+                break
         return True
 
     def _ask_primary(self, chunk: Interval) -> Fetched:
@@ -256,7 +313,7 @@ class _Worker:
             pin = (held.source if held else None) or fetched.vendor
             stored = self._store(connection, fetched, chunk, pin)
             if pin == fetched.vendor:  # nobody chose another primary meanwhile
-                held = self._advanced(held, fetched, stored, chunk)
+                held = self._advanced(connection, held, fetched, stored, chunk)
                 watermarks.write_mark(connection, ohlcv_data.name, self.symbol.name, held)
         self.mark = held
 
@@ -272,23 +329,30 @@ class _Worker:
             self.found.append(chunk)
         return stored
 
-    def _advanced(self, held: Mark | None, fetched: Fetched, stored: Stored, chunk: Interval) -> Mark:
+    def _advanced(
+        self, connection: Connection, held: Mark | None, fetched: Fetched, stored: Stored, chunk: Interval
+    ) -> Mark:
         """Coverage with a chunk that the primary answered; the newest hours it lacks stay uncovered for a while."""
         job = self.job
         covered = chunk.end if chunk.end < job.end else max(chunk.start, job.end - RECHECK)
-        watermark = max(covered, stored.last + HOUR) if stored.last else covered
-        since = chunk.start
+        details = dict(held.details if held else {}) | {
+            "asked_at": job.as_of.isoformat(),
+            "vendor_clock": fetched.clock.isoformat() if fetched.clock else None,
+        }
+        if self.looks_back:
+            details["looked_back_at"] = job.as_of.isoformat()
+        source = (held.source if held else None) or (fetched.vendor if stored.last else None)
+        if source is None:  # nobody has a candle, which may be a passing fault: nothing counts as answered
+            return replace(held or Mark(covered, None, covered), details=details)
+        watermark, since = covered, chunk.start
+        if stored.first and stored.last:
+            own, came = edges.own_label(connection, source), Interval(stored.first, stored.last + HOUR)
+            details |= edges.grown(connection, self.symbol.name, held, own, came)
+            watermark = max(covered, came.end)
         if held:
-            watermark, since = max(watermark, held.watermark), min(since, held.since or held.watermark)
-        return Mark(
-            watermark,
-            (held.source if held else None) or (fetched.vendor if stored.last else None),
-            since,
-            {
-                "asked_at": job.as_of.isoformat(),
-                "vendor_clock": fetched.clock.isoformat() if fetched.clock else None,
-            },
-        )
+            watermark = max(watermark, held.watermark)
+            since = min(since, held.since or held.watermark) if held.source else since
+        return Mark(watermark, source, since, details)
 
     def _fill_tail(self) -> bool:
         """Ask the fallbacks for the newest hours where the primary lacks some; whether they had them all."""
@@ -297,7 +361,10 @@ class _Worker:
         if newest is None or self.mark is None or self.mark.source is None or is_over:
             return False
         tail = Interval(newest + HOUR, self.job.end)
-        if tail.end - tail.start > FALLBACK_REACH:
+        is_long = tail.end - tail.start > FALLBACK_REACH
+        if is_long and self.failure:  # nobody said that it stopped; the hours before are a gap, and asked for as one
+            tail = Interval(tail.end - FALLBACK_REACH, tail.end)
+        elif is_long:
             self.notes.append(f"{self.mark.source} has no candle since {newest:%Y-%m-%d %H:%M} UTC")
             return False
         if not tail.hours:
@@ -370,6 +437,12 @@ class _Worker:
             .order_by(ohlcv_data.c.timestamp)
         )
         return missing(stamps["timestamp"], interval)
+
+    def _first(self, primary: str) -> datetime | None:
+        """The primary's oldest hour."""
+        with self.job.store.begin() as connection:
+            hours = edges.held(connection, self.symbol.name, edges.own_label(connection, primary))
+        return hours.start if hours else None
 
     def _newest(self) -> datetime | None:
         newest = self.job.store.read(

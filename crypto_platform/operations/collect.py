@@ -12,7 +12,7 @@ from sqlalchemy import Connection, func, select
 from crypto_platform.core.hours import HOUR, SETTLE, closed_until, floor_hour
 from crypto_platform.core.provenance import source_label
 from crypto_platform.operations import provenance, quarantine, watermarks
-from crypto_platform.operations.results import Report, SymbolResult
+from crypto_platform.operations.results import Report, SymbolResult, attempted
 from crypto_platform.operations.series import FEATURES_MARK, SEEN_LIVE
 from crypto_platform.operations.watermarks import Mark
 from crypto_platform.sources.base import Fetched, Rejected, SentimentSource, SnapshotSource
@@ -24,6 +24,7 @@ from crypto_platform.tables import market_data, ohlcv_data, sentiment_data
 
 SENTIMENT_LAG: Final = HOUR  # publication lag assumed for days loaded afterwards
 FIRST_SENTIMENT_DAYS: Final = 30  # before the first candle: features look back a week and tolerate holes
+HOLE_DAYS: Final = 30  # a day that the vendor left out is asked for again so long
 
 
 def collect_market_data(
@@ -58,26 +59,31 @@ def collect_market_data(
     label = source_label(fetched.vendor, fetched.provenance)
     rows = fetched.rows.merge(extremes, on="symbol", how="left").assign(known_at=as_of, source=label)
     by_symbol = dict(iter(rows.groupby("symbol")))
+    with store.begin() as connection:
+        provenance.require_same(connection, fetched)
     results = []
     for symbol in symbols:
         part = by_symbol.get(symbol.name)
-        with store.begin() as connection:
-            provenance.require_same(connection, fetched)
-            # A snapshot is identified by the vendor's own time: the first reading of it stays.
-            written = 0 if part is None else warehouse.insert_missing(connection, market_data, part)
-            if written:
-                watermarks.lower_marks(connection, FEATURES_MARK, symbol.name, _first_hour_to_know(as_of))
         if symbol not in known:
             results.append(SymbolResult(symbol.name, details={"status": "it has no CoinPaprika id"}))
         elif part is None:
             results.append(SymbolResult(symbol.name, error=_why_none(fetched, symbol)))
         else:
-            at = part["timestamp"].iloc[0].to_pydatetime()
-            details = {"source": label, "price_usd": _plain(part["price_usd"].iloc[0])}
-            results.append(SymbolResult(symbol.name, written, last=at, details=details))
+            results.append(attempted(symbol.name, _store_snapshot, store, symbol.name, part, as_of))
     with store.begin() as connection:
         quarantine.keep(connection, fetched, as_of)
     return Report(market_data.name, tuple(results))
+
+
+def _store_snapshot(store: Warehouse, symbol: str, part: pd.DataFrame, as_of: datetime) -> SymbolResult:
+    """A snapshot is identified by the vendor's own time: the first reading of it stays."""
+    with store.begin() as connection:
+        written = warehouse.insert_missing(connection, market_data, part)
+        if written:
+            watermarks.lower_marks(connection, FEATURES_MARK, symbol, _first_hour_to_know(as_of))
+    at = part["timestamp"].iloc[0].to_pydatetime()
+    details = {"source": part["source"].iloc[0], "price_usd": _plain(part["price_usd"].iloc[0])}
+    return SymbolResult(symbol, written, last=at, details=details)
 
 
 def _why_none(fetched: Fetched, symbol: Symbol) -> str:
@@ -87,10 +93,14 @@ def _why_none(fetched: Fetched, symbol: Symbol) -> str:
     return f"{fetched.vendor} gave no snapshot that can be used ({reason}); see the table quarantine, or try later"
 
 
-def collect_sentiment(store: Warehouse, source: SentimentSource, *, as_of: datetime, history: timedelta) -> Report:
+def collect_sentiment(
+    store: Warehouse, source: SentimentSource, *, as_of: datetime, history: timedelta, whole: bool = False
+) -> Report:
     """Bring the fear and greed index up to today, and back to the beginning of the wanted history.
 
-    A day is never published twice with two values: where it is, the first stays and the other is refused.
+    A day is never published twice with two values: where it is, the first stays and the other is refused. Days that
+    are missing among the last `HOLE_DAYS` are asked for each time; older ones where the `whole` history is, which is
+    one call of the vendor, too.
 
     Raises
     ------
@@ -100,7 +110,7 @@ def collect_sentiment(store: Warehouse, source: SentimentSource, *, as_of: datet
     mark = watermarks.read_marks(store, sentiment_data.name, [ALL]).get(ALL)
     wanted = as_of - history - timedelta(days=FIRST_SENTIMENT_DAYS)
     is_held = mark is not None and mark.since is not None and mark.since <= wanted
-    start = mark.watermark - timedelta(days=2) if mark and is_held else wanted
+    start = _first_wanted(store, mark, as_of) if mark and is_held and not whole else wanted
     fetched = source.fetch_sentiment(start, as_of)
     label = source_label(fetched.vendor, fetched.provenance)
     with store.begin() as connection:
@@ -129,6 +139,16 @@ def collect_sentiment(store: Warehouse, source: SentimentSource, *, as_of: datet
         "quarantined": len(fetched.rejected) + len(restated),
     }
     return Report(sentiment_data.name, (SymbolResult(ALL, written, last=last, details=details),))
+
+
+def _first_wanted(store: Warehouse, mark: Mark, as_of: datetime) -> datetime:
+    """The oldest missing day of the last `HOLE_DAYS`, or the day before the newest one."""
+    oldest = max(as_of - timedelta(days=HOLE_DAYS), mark.since or mark.watermark)
+    held = store.read(select(sentiment_data.c.timestamp).where(sentiment_data.c.timestamp >= oldest))["timestamp"]
+    days = pd.date_range(pd.Timestamp(oldest).ceil("D"), mark.watermark, freq="D")
+    missing = days.difference(pd.DatetimeIndex(held))
+    overlap = mark.watermark - timedelta(days=2)
+    return overlap if missing.empty else min(overlap, missing[0].to_pydatetime())
 
 
 def _split_restated(connection: Connection, fetched: Fetched, label: str) -> tuple[pd.DataFrame, tuple[Rejected, ...]]:

@@ -10,7 +10,7 @@ from sqlalchemy import select
 from crypto_platform.core.agreement import agreement, share_of_slot
 from crypto_platform.core.hours import SETTLE, closed_until
 from crypto_platform.core.provenance import source_label
-from crypto_platform.errors import PlatformError
+from crypto_platform.errors import PlatformError, SourceRefusedError
 from crypto_platform.operations import provenance, watermarks
 from crypto_platform.operations.results import Report, SymbolResult
 from crypto_platform.sources.base import CandleSource, Fetched
@@ -36,7 +36,8 @@ def crosscheck(
     ----------
     store : Warehouse
     sources : sequence of CandleSource
-        In order of preference. The first that is not a symbol's primary source is asked, one call a symbol.
+        In order of preference. The first that is not a symbol's primary source is asked, one call a symbol; the next
+        one only where that does not know the symbol, or has none of its hours.
     symbols : sequence of Symbol
         All of the run; those that are no longer quoted are left out. Those of the quarter of an hour that holds
         `as_of` are compared (`core.agreement`): each once a day, at most ⌈n / 96⌉ a tick.
@@ -57,18 +58,30 @@ def crosscheck(
     results = []
     for symbol in due:
         mark = marks.get(symbol.name)
-        other = next((source for source in sources if mark and source.name != mark.source), None)
-        if other is None:
-            results.append(
-                SymbolResult(symbol.name, details={"not_compared": "there is no second source, or no candle"})
-            )
-            continue
+        others = [source for source in sources if mark and source.name != mark.source]
+        results.append(_ask(store, others, symbol, end, as_of))
+    return Report(ohlcv_crosschecks.name, tuple(results))
+
+
+def _ask(
+    store: Warehouse, others: Sequence[CandleSource], symbol: Symbol, end: datetime, as_of: datetime
+) -> SymbolResult:
+    """Compare with the first of the other sources that knows a symbol's hours."""
+    reasons = [] if others else ["there is no second source, or no candle"]
+    for other in others:
         try:
             fetched = other.fetch_candles(symbol, end - COMPARED, end)
-            results.append(_compare(store, symbol.name, fetched, end, as_of))
+            result = _compare(store, symbol.name, fetched, end, as_of)
+        except SourceRefusedError as error:
+            reasons.append(str(error))
+            continue
         except PlatformError as error:
-            results.append(SymbolResult(symbol.name, details={"not_compared": str(error)}))
-    return Report(ohlcv_crosschecks.name, tuple(results))
+            reasons.append(str(error))
+            break
+        if "not_compared" not in result.details:
+            return result
+        reasons.append(str(result.details["not_compared"]))
+    return SymbolResult(symbol.name, details={"not_compared": "; ".join(reasons)})
 
 
 def _compare(store: Warehouse, symbol: str, fetched: Fetched, end: datetime, as_of: datetime) -> SymbolResult:

@@ -21,7 +21,7 @@ from crypto_platform.core.coverage import Interval
 from crypto_platform.core.hours import HOUR, SETTLE, closed_until
 from crypto_platform.core.provenance import source_label
 from crypto_platform.errors import ConfigurationError, SourceError, UnreadableFileError
-from crypto_platform.operations import watermarks
+from crypto_platform.operations import edges, watermarks
 from crypto_platform.operations.results import Report, SymbolResult
 from crypto_platform.operations.series import Stored, store_candles
 from crypto_platform.operations.watermarks import Mark
@@ -53,6 +53,7 @@ def import_archive(
     as_of: datetime,
     require_checksum: bool = True,
     settle: timedelta = SETTLE,
+    again: bool = False,
     tell: Told | None = None,
 ) -> Report:
     """Store the archive's candles of some months.
@@ -73,6 +74,8 @@ def import_archive(
         zips alone may say so, and then only each zip's own CRC speaks for it. A checksum that is there always counts.
     settle : timedelta
         Wait after an hour's end before its candle counts as closed.
+    again : bool
+        Read files that were read before, too.
     tell : callable, optional
         Hears of each file as it is done.
 
@@ -91,13 +94,16 @@ def import_archive(
             tell(result)
         return result
 
+    def one(symbol: Symbol, file: ArchiveFile) -> SymbolResult:
+        return _import_one(store, archive, symbol, file, as_of, settle, require_checksum=require_checksum, again=again)
+
     a_month_ago = as_of - timedelta(days=as_of.day)  # within the last complete month
     for symbol in symbols:
         for file in binance.plan(symbol, start, end, as_of):
-            result = done(_import_one(store, archive, symbol, file, as_of, settle, require_checksum=require_checksum))
+            result = done(one(symbol, file))
             if result.details.get("missing") and file.monthly and file.end > a_month_ago:
                 for day in [day for day in file.days() if binance.holds(day, symbol)]:
-                    done(_import_one(store, archive, symbol, day, as_of, settle, require_checksum=require_checksum))
+                    done(one(symbol, day))
     return Report(SUBJECT, tuple(results))
 
 
@@ -110,13 +116,14 @@ def _import_one(
     settle: timedelta,
     *,
     require_checksum: bool,
+    again: bool,
 ) -> SymbolResult:
     """One file of the archive; its checksum, which is small, decides whether it is read at all."""
     named = {"file": file.name}
     try:
         expected = binance.published_hash(archive, file)
         record = _record_of(store, file.name, symbol.name)
-        if expected is not None and record is not None and record[0] == expected:
+        if expected is not None and record is not None and record[0] == expected and not again:
             return SymbolResult(symbol.name, details={**named, "unchanged": True})
         found = archive.read(file.path)
         if found is None:
@@ -129,7 +136,7 @@ def _import_one(
         parsed = binance.parse_archive(
             content, file, symbol, expected=expected, end=closed_until(as_of, settle), provenance=provenance
         )
-        return store_file(store, parsed, symbol.name, as_of=as_of, settle=settle, restates=True)
+        return store_file(store, parsed, symbol.name, as_of=as_of, settle=settle, restates=True, again=again)
     except (SourceError, ConfigurationError) as error:
         return SymbolResult(symbol.name, details=named, error=str(error))
 
@@ -143,6 +150,7 @@ def import_files(
     source: str | None = None,
     complete: bool = False,
     settle: timedelta = SETTLE,
+    again: bool = False,
     tell: Told | None = None,
 ) -> Report:
     """Store the candles of files in any usual layout.
@@ -158,6 +166,8 @@ def import_files(
     complete : bool
         That each file's newest candle had closed when it was written; see `sources.files.parse_file`.
     settle : timedelta
+    again : bool
+        Store what was read before, too.
     tell : callable, optional
         Hears of each file as it is done.
 
@@ -172,7 +182,7 @@ def import_files(
             parsed = parse_file(
                 read_bytes(path), path.name, symbol, end=closed_until(as_of, settle), source=source, complete=complete
             )
-            result = store_file(store, parsed, symbol.name, as_of=as_of, settle=settle, restates=False)
+            result = store_file(store, parsed, symbol.name, as_of=as_of, settle=settle, restates=False, again=again)
         except (SourceError, ConfigurationError) as error:
             result = SymbolResult(symbol.name, details={"file": path.name}, error=str(error))
         results.append(result)
@@ -182,7 +192,14 @@ def import_files(
 
 
 def store_file(
-    store: Warehouse, parsed: ParsedFile, symbol: str, *, as_of: datetime, settle: timedelta, restates: bool
+    store: Warehouse,
+    parsed: ParsedFile,
+    symbol: str,
+    *,
+    as_of: datetime,
+    settle: timedelta,
+    restates: bool,
+    again: bool = False,
 ) -> SymbolResult:
     """Store what a file gave, with the record of it, in one transaction.
 
@@ -195,6 +212,8 @@ def store_file(
     settle : timedelta
     restates : bool
         Whether its source itself speaks, so that its candles replace others of its own that differ.
+    again : bool
+        Whether to store it though the same bytes gave the same candles before.
 
     Returns
     -------
@@ -209,7 +228,8 @@ def store_file(
     """
     first, last = parsed.span
     details = {"file": parsed.name, "candles": parsed.candles, "rejected": parsed.rejected, "source": parsed.label}
-    if _record_of(store, parsed.name, symbol) == (parsed.sha256, parsed.label):
+    # The same bytes give more candles where hours have closed since, or are now said to have.
+    if not again and _record_of(store, parsed.name, symbol) == (parsed.sha256, parsed.label, parsed.candles):
         return SymbolResult(symbol, 0, first, last, {**details, "unchanged": True})
     mark = watermarks.read_marks(store, ohlcv_data.name, [symbol]).get(symbol)
     pinned = mark.source if mark else None
@@ -252,7 +272,10 @@ def _store(
         held = Mark(first, None, first)
     if own:
         since = min(first, held.since or first) if pin else first  # what stands in was never asked of its vendor
-        held = replace(held, watermark=max(end, held.watermark), source=pin or fetched.vendor, since=since)
+        label = source_label(fetched.vendor, fetched.provenance)
+        details = {**held.details, **edges.grown(connection, symbol, held, label, Interval(first, end))}
+        watermark = max(end, held.watermark)
+        held = replace(held, watermark=watermark, source=pin or fetched.vendor, since=since, details=details)
     watermarks.write_mark(connection, ohlcv_data.name, symbol, held)
     return stored
 
@@ -280,14 +303,14 @@ def _to_store(
     return replace(fetched, rows=rows[~stays].reset_index(drop=True)), int((stays & differs).sum())
 
 
-def _record_of(store: Warehouse, file: str, symbol: str) -> tuple[str, str] | None:
-    """Hash and source of a file that was imported before."""
+def _record_of(store: Warehouse, file: str, symbol: str) -> tuple[str, str, int] | None:
+    """Hash, source and candles of a file that was imported before."""
     rows = store.read(
-        select(imported_files.c.sha256, imported_files.c.source).where(
+        select(imported_files.c.sha256, imported_files.c.source, imported_files.c.candles).where(
             imported_files.c.file == file, imported_files.c.symbol == symbol
         )
     )
-    return (rows["sha256"].iloc[0], rows["source"].iloc[0]) if len(rows) else None
+    return next(((row.sha256, row.source, int(row.candles)) for row in rows.itertuples()), None)
 
 
 def _record(parsed: ParsedFile, symbol: str, as_of: datetime) -> pd.DataFrame:

@@ -15,7 +15,7 @@ from crypto_platform.core.signals import Reason, SignalRules
 from crypto_platform.operations import feature_rows, registry
 from crypto_platform.operations.aliases import CHAMPION
 from crypto_platform.operations.forecasting import Forecaster, Made, forecast
-from crypto_platform.operations.results import Report, SymbolResult
+from crypto_platform.operations.results import Report, SymbolResult, attempted
 from crypto_platform.storage import warehouse
 from crypto_platform.storage.artifacts import ArtifactStore
 from crypto_platform.storage.warehouse import Warehouse
@@ -85,14 +85,17 @@ def predict(
     held = registry.tenures(store, symbols)
     with_ = Forecaster(store, artifacts, rules, expiry, settle, feature_set)
 
+    def serve(symbol: str, mine: pd.DataFrame) -> SymbolResult:
+        made = [forecast(with_, mine, past[symbol], held, symbol, horizon) for horizon in horizons]
+        return _store(store, symbol, made, newest, as_of, created_at, settle)
+
     results = []
     for symbol in symbols:
         mine = inputs.get(symbol)
         if mine is None or mine["is_filled"].all():
             results.append(SymbolResult(symbol, error=_nothing_to_forecast(store, symbol, newest)))
             continue
-        made = [forecast(with_, mine, past[symbol], held, symbol, horizon) for horizon in horizons]
-        results.append(_store(store, symbol, made, newest, as_of, created_at, settle))
+        results.append(attempted(symbol, serve, symbol, mine))
     return Report(predictions.name, tuple(results))
 
 

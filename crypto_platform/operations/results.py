@@ -1,9 +1,15 @@
 """What an operation tells of its work: one result per symbol, errors included."""
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, ParamSpec
+
+from crypto_platform.errors import PlatformError, ProvenanceError
+
+logger = logging.getLogger(__name__)
+P = ParamSpec("P")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,3 +70,22 @@ def joined(first: Report, second: Report) -> Report:
         return replace(result, details={**result.details, **other.details}, error=errors or None)
 
     return replace(first, results=tuple(join(result) for result in first.results))
+
+
+def attempted(symbol: str, work: Callable[P, SymbolResult], *args: P.args, **kwargs: P.kwargs) -> SymbolResult:
+    """The result of one symbol's part of a run: whatever ends it is that symbol's error, and holds up no other.
+
+    Raises
+    ------
+    ProvenanceError
+        Which concerns the store, and so all symbols.
+    """
+    try:
+        return work(*args, **kwargs)
+    except ProvenanceError:
+        raise
+    except PlatformError as error:
+        return SymbolResult(symbol, error=str(error))
+    except Exception as error:
+        logger.exception("the part of %s in a run ended unexpectedly", symbol)
+        return SymbolResult(symbol, error=f"{type(error).__name__}: {error}; the log has where, please report it")

@@ -37,14 +37,15 @@ class Stored:
         Rows inserted or changed; closed candles whose values changed; rows refused.
     lacks : bool
         Whether the primary lacks hours in or around the interval, as far as these candles could change that.
-    last : datetime or None
-        Open time of the newest of the fetched candles that are in the series.
+    first, last : datetime or None
+        Open times of the oldest and the newest of the fetched candles that are in the series.
     """
 
     written: int = 0
     restated: int = 0
     rejected: int = 0
     lacks: bool = False
+    first: datetime | None = None
     last: datetime | None = None
 
 
@@ -111,16 +112,17 @@ def store_candles(
     if change.restated.any():
         revisions = _revisions(symbol, change, as_of, label)
         warehouse.insert_missing(connection, ohlcv_revisions, _after_those_held(connection, symbol, revisions))
-    changed = change.rows[change.is_new | change.differs].assign(symbol=symbol, source=label)
-    written = warehouse.upsert(connection, ohlcv_data, _known(changed, as_of, settle))
+    which = change.is_new | change.differs
+    changed = change.rows[which].assign(symbol=symbol, source=label)
+    written = warehouse.upsert(connection, ohlcv_data, _known(changed, change.restated[which], as_of, settle))
     lacks = False
     if len(changed):
         watermarks.lower_marks(connection, FEATURES_MARK, symbol, changed["timestamp"].iloc[0].to_pydatetime())
         if is_fallback or not _continues(held, change, label):
             own = source_label(primary or fetched.vendor, fetched.provenance)
             lacks = gaps.record(connection, symbol, interval, own, as_of)
-    last = rows["timestamp"].iloc[-1].to_pydatetime()
-    return Stored(written, int(change.restated.sum()), rejected, lacks, last)
+    first, last = (rows["timestamp"].iloc[i].to_pydatetime() for i in (0, -1))
+    return Stored(written, int(change.restated.sum()), rejected, lacks, first, last)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,9 +164,10 @@ def _continues(held: pd.DataFrame, change: _Change, own: str) -> bool:
     return bool(follows and new.iloc[-1] - new.iloc[0] == (len(new) - 1) * HOUR)
 
 
-def _known(candles: pd.DataFrame, as_of: datetime, settle: timedelta) -> pd.DataFrame:
+def _known(candles: pd.DataFrame, restated: NDArray[np.bool_], as_of: datetime, settle: timedelta) -> pd.DataFrame:
+    """Candles with the moment they could first be read: now, for values that another word stood for until now."""
     closed_at = candles["timestamp"] + HOUR
-    seen = (pd.Timestamp(as_of) - closed_at) <= SEEN_LIVE
+    seen = ((pd.Timestamp(as_of) - closed_at) <= SEEN_LIVE) | restated
     known_at = (closed_at + settle).where(~seen, pd.Timestamp(as_of))
     return candles.assign(known_at=known_at, known_at_estimated=~seen)
 

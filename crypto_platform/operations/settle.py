@@ -12,7 +12,7 @@ from crypto_platform.core.calibration import log_losses
 from crypto_platform.core.features import DEFAULT, FeatureSet
 from crypto_platform.core.hours import HOUR
 from crypto_platform.operations import watermarks
-from crypto_platform.operations.results import Report, SymbolResult
+from crypto_platform.operations.results import Report, SymbolResult, attempted
 from crypto_platform.operations.watermarks import Mark
 from crypto_platform.storage import warehouse
 from crypto_platform.storage.warehouse import Warehouse
@@ -41,18 +41,23 @@ def settle(store: Warehouse, symbols: Sequence[str], *, as_of: datetime, feature
         if symbol not in starts:
             results.append(SymbolResult(symbol, details={"settled": 0}))
             continue
-        scored = _score(rows) if rows is not None else pd.DataFrame()
-        with store.begin() as connection:
-            written = warehouse.insert_missing(connection, prediction_outcomes, scored)
-            watermarks.write_mark(
-                connection, prediction_outcomes.name, symbol, Mark(_done_until(rows, starts[symbol], as_of))
-            )
-        details = {"settled": len(scored)}
-        if len(scored):
-            known = scored["correct"].notna()
-            details["correct"] = int(scored.loc[known, "correct"].sum())
-        results.append(SymbolResult(symbol, written, details=details))
+        results.append(attempted(symbol, _settle_one, store, symbol, rows, starts[symbol], as_of))
     return Report(prediction_outcomes.name, tuple(results))
+
+
+def _settle_one(
+    store: Warehouse, symbol: str, rows: pd.DataFrame | None, start: datetime, as_of: datetime
+) -> SymbolResult:
+    """Score a symbol's open forecasts and move its mark."""
+    scored = _score(rows) if rows is not None else pd.DataFrame()
+    with store.begin() as connection:
+        written = warehouse.insert_missing(connection, prediction_outcomes, scored)
+        watermarks.write_mark(connection, prediction_outcomes.name, symbol, Mark(_done_until(rows, start, as_of)))
+    details = {"settled": len(scored)}
+    if len(scored):
+        known = scored["correct"].notna()
+        details["correct"] = int(scored.loc[known, "correct"].sum())
+    return SymbolResult(symbol, written, details=details)
 
 
 def _first_forecasts(store: Warehouse, symbols: Sequence[str]) -> dict[str, datetime]:

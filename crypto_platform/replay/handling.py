@@ -28,7 +28,11 @@ class Handling(Enum):
         "The row goes to `quarantine` with this reason, the others are stored. Its hour is missing until an answer "
         "has it right, which each collection of the next two days asks for, and later ones ever more rarely."
     )
-    MISSING = "What came is stored; what did not is asked for again as above, and is a row of `ohlcv_gaps` until then."
+    MISSING = (
+        "What came is stored; what did not is asked for again as above, and is a row of `ohlcv_gaps` until then. Hours "
+        "before the first candle, which nothing tells from those before a listing, are no gap: they are asked for "
+        "again once a day, and by each `crypto-platform backfill`."
+    )
     BELIEVED = (
         "Stored: nothing tells it from the truth, and crashes are real. The check named here warns. A restated hour is "
         "read again for a day, so when the vendor corrects itself the right value takes its place; "
@@ -103,7 +107,7 @@ HANDLED: Final[Mapping[str, tuple[Handling, str]]] = {
     "redirect": (_H.REFUSED, "never followed: a key must not reach another host"),
     "bomb": (_H.REFUSED, "unpacked to 32 MiB at most"),
     "oversized": (_H.REFUSED, "read to 32 MiB at most"),
-    "clock": (_H.USED, "it only says which rows are of the future; ours says which hours are closed"),
+    "clock": (_H.USED, "it says which rows are of the future; less than an hour behind ours, which hours run, too"),
 }
 
 

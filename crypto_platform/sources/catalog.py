@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from typing import Final
 
 from pydantic import SecretStr
@@ -41,8 +42,10 @@ __all__ = [
     "SourceConfig",
     "archive_host",
     "candle_sources",
+    "candle_vendors",
     "is_candle_vendor",
     "passed_over",
+    "require_candle_vendor",
     "sentiment_source",
     "snapshot_source",
 ]
@@ -115,11 +118,31 @@ def passed_over(config: SourceConfig) -> dict[str, str]:
     return {name: f"needs {keys[name][1]}" for name in config.order if name in keys and keys[name][0] is None}
 
 
-def is_candle_vendor(name: str) -> bool:
-    """Whether a name is that of a candle source there is, usable or not, or of files that stand in for one."""
-    import ccxt  # noqa: PLC0415 - a third of a second, which only `verify` needs
+def candle_vendors() -> tuple[str, ...]:
+    """Names of all candle sources there are, usable or not, and of files that stand in for one."""
+    import ccxt  # noqa: PLC0415 - a third of a second, which only `verify` and the import of files need
 
-    return name in (CRYPTOCOMPARE, COINDESK, CRYPTODATADOWNLOAD) or name in ccxt.exchanges
+    return (CRYPTOCOMPARE, COINDESK, CRYPTODATADOWNLOAD, *ccxt.exchanges)
+
+
+def is_candle_vendor(name: str) -> bool:
+    """Whether a name is one of `candle_vendors`."""
+    return name in candle_vendors()
+
+
+def require_candle_vendor(name: str) -> None:
+    """Refuse a name that no candle source has: a series would stay pinned to it for ever.
+
+    Raises
+    ------
+    ConfigurationError
+        With the names that are like it.
+    """
+    known = candle_vendors()
+    if name not in known:
+        close = get_close_matches(name, known, n=3)
+        like = f"did you mean {' or '.join(close)}?" if close else "write it like binance"
+        raise ConfigurationError(f"nobody knows a source of the name {name!r}; {like}")
 
 
 def candle_sources(config: SourceConfig, gate: Gate | None = None) -> tuple[CandleSource, ...]:

@@ -95,6 +95,15 @@ def choose_clock(columns: Sequence[tuple[str, Sequence[Any]]]) -> tuple[Clock | 
     return best, tuple(rivals)
 
 
+def instants(cells: Sequence[Any]) -> NDArray[np.float64]:
+    """Seconds since 1970 of cells that are epochs or ISO texts; NaN where one is neither."""
+    epochs = np.array([_epoch(cell) for cell in cells])
+    if np.isfinite(epochs).all():
+        return epochs
+    iso = _parsed([cell if isinstance(cell, str) else "" for cell in cells], "ISO8601")
+    return np.where(np.isfinite(epochs), epochs, iso)
+
+
 def _readings(name: str, cells: Sequence[Any]) -> Iterator[Clock]:
     epochs = np.array([_epoch(cell) for cell in cells])
     if np.isfinite(epochs).any():

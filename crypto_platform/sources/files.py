@@ -7,7 +7,7 @@ import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -17,15 +17,19 @@ import pandas as pd
 from crypto_platform.core.bars import in_units
 from crypto_platform.core.hours import HOUR
 from crypto_platform.core.provenance import Provenance, source_label
+from crypto_platform.core.vintages import HOUR_SECONDS, usual_step
 from crypto_platform.errors import ConfigurationError, UnreadableFileError
 from crypto_platform.sources.base import Fetched
 from crypto_platform.sources.cells import RawTable, read_table
 from crypto_platform.sources.clocks import Clock, choose_clock
+from crypto_platform.sources.exchange import DEFAULT_QUOTE, QUOTES
+from crypto_platform.sources.indices import QUOTE as INDEX_QUOTE
 from crypto_platform.sources.layouts import CRYPTODATADOWNLOAD, OWN, Layout, recognize
 from crypto_platform.sources.sorting import Sorting, is_missing
 from crypto_platform.sources.unpack import UNPACKED_CAP
 from crypto_platform.symbols import Symbol, pieces
 
+FILE_QUOTES: Final = tuple(sorted({INDEX_QUOTE, DEFAULT_QUOTE, *QUOTES.values()}))
 FILE_CAP: Final = 256 * 1024 * 1024
 BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -138,7 +142,7 @@ def parse_file(
     Raises
     ------
     UnreadableFileError
-        Damaged, of no known layout, of another market, or without an hourly clock.
+        Damaged, of no known layout, of another market, or of candles that do not last an hour.
     ConfigurationError
         Nothing says whose candles they are.
 
@@ -148,7 +152,9 @@ def parse_file(
 
     1. Layouts of compilers (CryptoDataDownload) are split into vintages: rows with an exact epoch and rows without,
        rows with a count of trades and rows without.
-    2. Each vintage is read by the column that is the best hourly clock in it (`sources.clocks.choose_clock`).
+    2. Each vintage is read by the column that is the best hourly clock in it (`sources.clocks.choose_clock`), and an
+       hour must be its most common step: candles of a day open on the hour, too. Where a row says when it closed, that
+       must be within its hour.
     3. Several different rows of one hour in one vintage are all refused: nothing chooses between them.
     4. The newest row of a vintage may have been written while its hour was running (so it was in both vintages of the
        public file that its rules were tried on), and is refused unless the layout or `complete` says otherwise.
@@ -190,12 +196,22 @@ def _under_its_name(table: RawTable, layout: Layout, symbol: Symbol, name: str) 
     if layout.ticker is None:
         return symbol
     tickers = {str(cell).upper() for cell in table.column(layout.ticker)}
-    markets = (symbol.name, symbol.market, *(listing.market for listing in symbol.listings))
-    for said in tickers:
-        if not said.startswith(markets):
-            raise UnreadableFileError(f"{name} holds candles of {said!r}, not of {symbol.name}; give its own --symbol")
-    named = tuple(x for x in symbol.listings if any(said.startswith(x.market) for said in tickers))
+    markets = {symbol.name, symbol.market, *(listing.market for listing in symbol.listings)}
+    bases = {said: next((market for market in markets if _is_of(said, market)), None) for said in tickers}
+    for said, base in bases.items():
+        if base is None:
+            raise UnreadableFileError(
+                f"{name} holds candles of {said!r}, not of {symbol.name} in {' or '.join(FILE_QUOTES)}; give its own "
+                "--symbol, or get the file of such a market"
+            )
+    named = tuple(x for x in symbol.listings if x.market in bases.values())
     return replace(symbol, listings=named or symbol.listings)
+
+
+def _is_of(ticker: str, market: str) -> bool:
+    """Whether a ticker is a market's, alone or with a quote that candles are taken in: ETHBTC is not ETH."""
+    quote = ticker.removeprefix(market).lstrip("/-_")
+    return ticker.startswith(market) and quote in {"", *FILE_QUOTES}
 
 
 def _listed(part: Fetched, symbol: Symbol, layout: Layout) -> Fetched:
@@ -236,6 +252,12 @@ def _clock(table: RawTable, layout: Layout, rows: np.ndarray, name: str) -> Cloc
         raise UnreadableFileError(
             f"{name} has no hourly clock in {', '.join(label for label, _ in columns)}: "
             "only candles of one hour are read"
+        )
+    step = usual_step(clock.seconds)
+    if step not in {None, HOUR_SECONDS}:
+        raise UnreadableFileError(
+            f"{name} has candles of {timedelta(seconds=step or 0)} (h:mm:ss) by {clock.name}: "
+            "only candles of one hour are read; get the file of hourly ones"
         )
     if rivals:
         raise UnreadableFileError(

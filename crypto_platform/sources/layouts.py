@@ -47,6 +47,8 @@ class Layout:
         Whether only closed candles are ever written so; else the newest may have been in progress.
     derived : bool
         Whether its writers are known to derive candles of their own: vintages are told apart and looked at.
+    closes : int or None
+        Column that tells when a candle closed.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Layout:
     source: str | None = None
     complete: bool = False
     derived: bool = False
+    closes: int | None = None
 
 
 def recognize(table: RawTable, file: str) -> Layout:
@@ -116,7 +119,8 @@ def _klines(columns: Mapping[str, int]) -> Layout:
         index = _first(columns, spellings)
         if index is not None:
             values[name] = index
-    return Layout("Binance klines", ((columns["open_time"],),), values, source=BINANCE, complete=True)
+    times, closes = ((columns["open_time"],),), columns["close_time"]
+    return Layout("Binance klines", times, values, source=BINANCE, complete=True, closes=closes)
 
 
 def _cryptodatadownload(

@@ -10,6 +10,7 @@ from typing import Any, Final
 import pandas as pd
 
 from crypto_platform.core.bars import CANDLE_COLUMNS, TIMESTAMP_DTYPE, empty_candles, rejection_reasons
+from crypto_platform.core.hours import HOUR, floor_hour
 from crypto_platform.core.provenance import Provenance, source_label
 from crypto_platform.sources.base import PAYLOAD_LIMIT, Fetched, Rejected
 from crypto_platform.tables import ohlcv_data
@@ -125,7 +126,8 @@ def candles_from(
         Rows outside [start, end) are left out silently: pages overlap the interval by contract.
     clock : datetime, optional
         The vendor's own time, `end` without it: what begins after it is ``future``, in the interval or not. The
-        running hour is not.
+        running hour is not; it is left out, by this clock too where that is less than an hour behind `end`: then ours
+        may be fast. One that is further away is a wrong clock, and says nothing of an hour's end.
 
     Returns
     -------
@@ -144,7 +146,8 @@ def candles_from(
     frame["timestamp"] = pd.to_datetime(frame["timestamp"], unit="s", utc=True).astype(TIMESTAMP_DTYPE)
     future = frame["timestamp"] > (clock or end) + CLOCK_TOLERANCE
     rejected += [reject(FUTURE, page.raw[i]) for i in frame.index[future]]
-    frame = frame[(frame["timestamp"] >= start) & (frame["timestamp"] < end) & ~future]
+    until = floor_hour(clock) if clock and end - HOUR <= clock < end else end
+    frame = frame[(frame["timestamp"] >= start) & (frame["timestamp"] < until) & ~future]
     frame = frame.drop_duplicates().sort_values("timestamp", kind="stable")
     reasons = rejection_reasons(frame)
     # An unsound row must not push out a sound one of its hour: contradictions are sought among the sound ones.

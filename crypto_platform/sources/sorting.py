@@ -11,16 +11,17 @@ import pandas as pd
 
 from crypto_platform.core.bars import CANDLE_COLUMNS, TIMESTAMP_DTYPE, rejection_reasons
 from crypto_platform.core.provenance import Provenance, source_label
-from crypto_platform.core.vintages import FILLED, contradictions, filled_hours, opens_are_carried
+from crypto_platform.core.vintages import FILLED, HOUR_SECONDS, contradictions, filled_hours, opens_are_carried
 from crypto_platform.sources.base import Fetched, Rejected
 from crypto_platform.sources.cells import RawTable
-from crypto_platform.sources.clocks import Clock
+from crypto_platform.sources.clocks import Clock, instants
 from crypto_platform.sources.layouts import Layout
 from crypto_platform.sources.rows import CONTRADICTORY, MALFORMED, Page, candles_from, payload_text
 from crypto_platform.symbols import Symbol
 from crypto_platform.tables import ohlcv_data
 
 UNFINISHED: Final = "perhaps_unfinished"
+NOT_AN_HOUR: Final = "not_an_hour"
 MISSING: Final = frozenset({"", "null", "none", "nan", "na", "n/a"})
 
 _VALUES: Final = CANDLE_COLUMNS[1:]
@@ -65,6 +66,8 @@ class Sorting:
                 self._refused[number] = MALFORMED
         frame = pd.DataFrame(parsed, columns=["row", *CANDLE_COLUMNS]).set_index("row").astype(float)
         frame["timestamp"] = pd.to_datetime(frame["timestamp"], unit="s", utc=True).astype(TIMESTAMP_DTYPE)
+        if layout.closes is not None:
+            frame = self._refuse(frame, self._outlasts(frame, layout.closes), NOT_AN_HOUR)
         frame = frame[~frame.duplicated()]
         frame = self._refuse(frame, frame["timestamp"].duplicated(keep=False).to_numpy(), CONTRADICTORY)
         if not complete and len(frame):
@@ -79,6 +82,12 @@ class Sorting:
         for reason in dict.fromkeys(doubts[doubts != ""]):
             frame, doubts = self._refuse(frame, doubts == reason, reason), doubts[doubts != reason]
         return Vintage(frame, carried)
+
+    def _outlasts(self, frame: pd.DataFrame, closes: int) -> np.ndarray:
+        """Whether a candle closed outside the hour that it opened in; no where the file does not say."""
+        cells = self._table.column(closes)
+        lasted = instants([cells[number] for number in frame.index]) - frame["timestamp"].astype("int64") / 1_000_000
+        return np.asarray((lasted < 0) | (lasted > HOUR_SECONDS), dtype=bool)
 
     def _refuse(self, frame: pd.DataFrame, bad: np.ndarray, reason: str) -> pd.DataFrame:
         self._refused |= dict.fromkeys(frame.index[bad].tolist(), reason)

@@ -214,7 +214,8 @@ def test_a_good_command_is_quiet_about_errors(cli: Cli) -> None:
 
 def klines(folder: Path, stem: str = "BTCUSDT-1h-2020-01", hours: int = 48) -> Path:
     """A zip of the archive with its checksum beside it."""
-    rows = "".join(f"{1_577_836_800_000 + 3_600_000 * i},10,12,9,11,1,0,10,5,0,0,0\n" for i in range(hours))
+    opens = (1_577_836_800_000 + 3_600_000 * i for i in range(hours))
+    rows = "".join(f"{at},10,12,9,11,1,{at + 3_599_999},10,5,0,0,0\n" for at in opens)
     path = folder / f"{stem}.zip"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr(f"{stem}.csv", rows)
@@ -268,6 +269,8 @@ def test_history_is_imported_from_files(cli: Cli) -> None:
         (("archive", "BTC", "--from", "2020-01", "--to", "2020-01"), "BINANCE_ARCHIVE_URL", 1),
         (("files", "gone.csv", "--symbol", "BTC"), "gone.csv cannot be read", 1),
         (("files", "gone.csv", "--symbol", "NOPE"), "unknown symbol 'NOPE'", 2),
+        (("files", "a.csv", "--symbol", "BTC", "--source", "binanace"), "'binanace'; did you mean binance", 2),
+        (("files", "a.csv", "--symbol", "BTC", "--source", "../x"), "'../x'; write it like binance", 2),
     ],
 )
 def test_an_import_that_cannot_be_done_says_why(cli: Cli, arguments: tuple[str, ...], culprit: str, code: int) -> None:

@@ -32,7 +32,7 @@ class HistoryConfig(dg.Config):
     days: int | None = Field(
         None,
         ge=1,
-        description="Days of candles before now, fetched whole however long it takes; without it, HISTORY_DAYS, "
+        description="Days before now, fetched whole however long it takes; without it, HISTORY_DAYS, "
         "in portions that leave the next tick its time.",
     )
 
@@ -107,13 +107,14 @@ def build(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition | dg.
 
     @dg.asset(**catalog.spec(sentiment_data, GROUP, {"table"}), deps=["fear_greed_api"], name=sentiment_data.name)
     def sentiment(
-        context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform]
+        context: dg.AssetExecutionContext, config: HistoryConfig, platform: dg.ResourceParam[Platform]
     ) -> dg.MaterializeResult[None]:
         report = collect.collect_sentiment(
             platform.store,
             platform.sentiment_source,
             as_of=platform.as_of(context.run.tags),
-            history=timedelta(days=platform.settings.history_days),
+            history=timedelta(days=config.days or platform.settings.history_days),
+            whole=config.days is not None,
         )
         return dg.MaterializeResult(metadata=catalog.total(platform, report))
 

@@ -19,11 +19,22 @@ SHOWN: Final = 3  # things named of a symbol; the rest are counted
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What a check is evaluated for: the symbols of a run, the moment it stands for, and the features in use."""
+    """What a check is evaluated for: the symbols of a run, the moment it stands for, and what is set.
+
+    Parameters
+    ----------
+    symbols : tuple of Symbol
+    as_of : datetime
+    feature_set : FeatureSet
+        The features in use.
+    candle_sources : int
+        How many can be used.
+    """
 
     symbols: tuple[Symbol, ...]
     as_of: datetime
     feature_set: FeatureSet = DEFAULT
+    candle_sources: int = 2
 
     @property
     def names(self) -> list[str]:

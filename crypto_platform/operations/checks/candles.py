@@ -5,7 +5,7 @@ from typing import Final
 
 from sqlalchemy import func, or_, select
 
-from crypto_platform.core.hours import HOUR
+from crypto_platform.core.hours import HOUR, SETTLE
 from crypto_platform.operations.checks.base import (
     DAY,
     RECENT,
@@ -26,7 +26,8 @@ from crypto_platform.symbols import ALL
 from crypto_platform.tables import ohlcv_data, ohlcv_gaps, ohlcv_revisions, quarantine, watermarks
 
 CANDLE_AGE: Final = 3 * HOUR  # of the newest open time; a healthy one is 1 to 2 hours old
-CLOCK_APART: Final = timedelta(minutes=5)
+CLOCK_FAST: Final = SETTLE  # from here on an hour may count as closed that still runs
+CLOCK_SLOW: Final = timedelta(minutes=5)
 ASKED_AGE: Final = 2 * HOUR
 RESTATED: Final = 6  # hours a day: late trades move one or two
 
@@ -68,7 +69,7 @@ def clocks_agree(store: Warehouse, scope: Scope) -> Failing:
     """The vendor's against ours, at the newest answer."""
     failing = {}
     for name, (ours, theirs) in _asked(store, scope).items():
-        if ours and theirs and abs(theirs - ours) > CLOCK_APART:
+        if ours and theirs and not -CLOCK_FAST <= theirs - ours <= CLOCK_SLOW:
             minutes = (theirs - ours) / timedelta(minutes=1)
             failing[name] = f"its vendor's clock was {minutes:+.0f} minutes from ours at {stamp(ours)} UTC"
     return failing
@@ -212,8 +213,9 @@ CHECKS: Final = (
     check(
         ohlcv_data,
         clocks_agree,
-        f"The vendor's clock and ours are at most {words(CLOCK_APART)} apart.",
-        "Hours may count as closed too early or too late; or the run began that long after its schedule.",
+        f"Our clock is at most {words(CLOCK_FAST)} before the vendor's and {words(CLOCK_SLOW)} behind it.",
+        "Before it: the newest hour is left out until it is over by the vendor's clock, too. Behind it: hours count as "
+        "closed too late, or the run began that long after its schedule.",
         "Let NTP set this machine's clock; where runs wait in the queue, look at what holds it up.",
     ),
     check(

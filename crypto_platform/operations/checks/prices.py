@@ -114,6 +114,32 @@ def sources_agree(store: Warehouse, scope: Scope) -> Failing:
     return failing
 
 
+def second_opinions_are_had(store: Warehouse, scope: Scope) -> Failing:
+    """Of the symbols that were collected all that time: each has its turn once a day."""
+    if scope.candle_sources < 2:
+        return {}
+    checked, candle, oldest = ohlcv_crosschecks.c, ohlcv_data.c, scope.as_of - COMPARED_AGE
+    held = store.read(
+        select(checked.symbol)
+        .where(checked.symbol.in_(scope.listed), checked.timestamp >= oldest - DAY, checked.checked_at >= oldest)
+        .distinct()
+    )
+    seen = store.read(
+        select(candle.symbol)
+        .where(
+            candle.symbol.in_(scope.listed),
+            candle.timestamp >= oldest - DAY,
+            candle.timestamp < oldest,
+            candle.known_at_estimated.is_(False),
+        )
+        .distinct()
+    )
+    alone = set(seen["symbol"]) - set(held["symbol"])
+    return {
+        name: f"not compared with a second source in {last(COMPARED_AGE)}" for name in scope.listed if name in alone
+    }
+
+
 CHECKS: Final = (
     check(
         ohlcv_data,
@@ -149,5 +175,12 @@ CHECKS: Final = (
         "currencies are apart, as USDT and USD were in 2018.",
         "Look at both series in the table of comparisons, and pin the right source.",
         is_error=True,
+    ),
+    check(
+        ohlcv_crosschecks,
+        second_opinions_are_had,
+        f"Each symbol was compared with a second source in {last(COMPARED_AGE)}, where two can be used.",
+        "No other source of the list knows the symbol, or none answers: a wrong price of its primary goes unnoticed.",
+        "See `not_compared` of its partition; add a source that lists it to CRYPTO_PLATFORM_OHLCV_SOURCES.",
     ),
 )

@@ -83,6 +83,7 @@ def verify(
         for breach in (*declared.duplicates(keyed), *_breaches(connection, is_vendor)):
             findings += ask(connection, breach)
         findings += market.gaps(connection)
+        findings += market.edges_of_series(connection)
         findings += market.refused_rows(connection)
         findings += science.bundles(connection, artifacts)
         candles = {ohlcv_data.name, ohlcv_gaps.name}

@@ -11,7 +11,7 @@ from crypto_platform.core.bars import CANDLE_COLUMNS
 from crypto_platform.core.hours import HOUR
 from crypto_platform.core.provenance import Provenance, provenance_of, source_label, vendor_of
 from crypto_platform.core.quarantine import rejection_id
-from crypto_platform.operations import provenance
+from crypto_platform.operations import edges, provenance
 from crypto_platform.operations.series import FEATURES_MARK
 from crypto_platform.operations.verify.findings import Breach, Finding, RowRule, Rule, culprits, tell
 from crypto_platform.operations.verify.moments import Floored, Later
@@ -108,6 +108,40 @@ def coverage() -> Iterator[Breach]:
         own = candle.source.in_(labels)
         rows = select(candle.symbol, candle.timestamp.label("at")).join(watermarks, ours).where(outside, own)
         yield Breach(Rule.COVERAGE, name, rows, what, f"move the watermark over the candles, or {COLLECT}")
+
+
+def edges_of_series(connection: Connection) -> Iterator[Finding]:
+    """First and last own candles that the marks remember: there is no gap where they are gone."""
+    mark, candle = watermarks.c, ohlcv_data.c
+    marks = read(
+        connection,
+        select(mark.symbol, mark.source, mark.since, mark.watermark, mark.details)
+        .where(mark.dataset == ohlcv_data.name, mark.source.is_not(None))
+        .order_by(mark.symbol),
+    )
+    rows = read(
+        connection,
+        select(
+            candle.symbol,
+            candle.source,
+            func.min(candle.timestamp).label("first"),
+            func.max(candle.timestamp).label("last"),
+        ).group_by(candle.symbol, candle.source),
+    )
+    held = {(row.symbol, row.source): (row.first, row.last) for row in rows.itertuples()}
+    with_candles = set(rows["symbol"])
+    missing: list[tuple[str, pd.Timestamp]] = []
+    for row in marks.itertuples():
+        was = edges.told(row.details or {})
+        found = [held[key] for p in Provenance if (key := (row.symbol, source_label(row.source, p))) in held]
+        if was is None:
+            missing += [(row.symbol, row.since)] if row.symbol not in with_candles and row.watermark > row.since else []
+            continue
+        last = max((last for _, last in found), default=None)
+        missing += [(row.symbol, pd.Timestamp(was.start))] if all(first > was.start for first, _ in found) else []
+        missing += [(row.symbol, last + HOUR)] if last is not None and last + HOUR < was.end else []
+    what = "own candles from here on were stored and are gone"
+    yield from tell(Rule.COVERAGE, ohlcv_data, pd.DataFrame(missing, columns=["symbol", "at"]), what, COLLECT)
 
 
 def feature_coverage() -> Iterator[Breach]:

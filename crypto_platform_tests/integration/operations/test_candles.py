@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, update
 
+from crypto_platform.core.coverage import backward
 from crypto_platform.core.hours import HOUR
 from crypto_platform.errors import KeyRefusedError, MalformedResponseError, SourceRefusedError, SourceUnavailableError
 from crypto_platform.operations.candles import collect_candles
@@ -215,6 +216,32 @@ def test_a_backfill_brings_back_hours_that_somebody_took_out(deployment: Any, mo
     pd.testing.assert_frame_equal(deployment.features()[same], built[same])
 
 
+@pytest.mark.parametrize("remembered", [True, False])
+@pytest.mark.parametrize("which", [(0, 60), (460, 500), (0, 500)], ids=["oldest", "newest", "all"])
+def test_a_backfill_brings_back_the_edges_of_a_series(
+    deployment: Any, moment: Moment, which: tuple[int, int], remembered: bool
+) -> None:
+    deployment.collect(moment(500))
+    before, begin, end = stored(deployment.store), *(moment(h).replace(minute=0) for h in which)
+    with deployment.store.begin() as connection:
+        connection.execute(delete(ohlcv_data).where(ohlcv_data.c.timestamp >= begin, ohlcv_data.c.timestamp < end))
+        if not remembered:
+            connection.execute(update(watermarks).values(details=None))
+    deployment.collect(moment(500), most_chunks=None)
+    if remembered or which != (460, 500):  # nothing tells such a mark that its newest hours were there
+        pd.testing.assert_frame_equal(stored(deployment.store)[VALUES], before[VALUES])
+
+
+def test_edges_that_the_primary_has_no_more_are_let_go(deployment: Any, moment: Moment) -> None:
+    deployment.collect(moment(500))
+    first = moment(60).replace(minute=0)
+    with deployment.store.begin() as connection:
+        connection.execute(delete(ohlcv_data).where(ohlcv_data.c.timestamp < first))
+    without(deployment, range(60))
+    deployment.collect(moment(500), most_chunks=None)
+    assert mark(deployment.store).details["first_own"] == first.isoformat()
+
+
 def test_a_longer_history_is_fetched_before_what_is_there(deployment: Any, moment: Moment) -> None:
     deployment.collect(moment(1400), history=timedelta(days=3))
     assert len(stored(deployment.store)) == 72
@@ -224,6 +251,54 @@ def test_a_longer_history_is_fetched_before_what_is_there(deployment: Any, momen
     assert mark(deployment.store).since == begin - timedelta(days=27)
     asked = [interval for name, *interval in deployment.candles.asked if name == "ETH"][1:]
     assert max(end for start, end in asked if start < begin.to_pydatetime() - 24 * HOUR) == begin
+
+
+def silent(deployment: Any, until: float = 1e9, since: float = 0) -> Any:
+    """A vendor with the same market that has no row of the hours [since, until) at first."""
+    frames = {name: frame.drop(index=frame.index[(frame.index >= since) & (frame.index < until)])
+              for name, frame in deployment.candles.frames.items()}  # fmt: skip
+    return type(deployment.candles)(frames, name=deployment.candles.name)
+
+
+@pytest.mark.parametrize("most", [6, None])
+def test_a_first_collection_that_everybody_answered_without_a_row_decides_nothing(
+    deployment: Any, moment: Moment, venue: Callable[..., Any], most: int | None
+) -> None:
+    empty = [silent(deployment), venue("other", without=range(2000))]
+    for hour in (1300, 1301, 1302):
+        report = deployment.collect(moment(hour), empty, most_chunks=most)
+        assert not report.failed
+    assert len(empty[0].asked) == (2 * (5 + 1 + 1) if most else 2 * 3 * 5)  # later ones cost a question each
+    deployment.collect(moment(1400), most_chunks=most)
+    deployment.collect(moment(1401), most_chunks=most)
+    assert len(stored(deployment.store)) == 1401
+    assert mark(deployment.store).source == "fake"
+
+
+@pytest.mark.parametrize("lost", [400, 700], ids=["all of the oldest chunk", "more than a chunk"])
+@pytest.mark.parametrize("most", [6, None])
+def test_an_oldest_chunk_that_came_empty_or_short_once_comes_later(
+    deployment: Any, moment: Moment, monkeypatch: pytest.MonkeyPatch, most: int | None, lost: int
+) -> None:
+    monkeypatch.setattr("crypto_platform.operations.candles.backward", lambda a, b: backward(a, b, 300))
+    history = timedelta(hours=1399)
+    deployment.collect(moment(1400), [silent(deployment, lost)], history=history, most_chunks=None)
+    assert len(stored(deployment.store)) == 1400 - lost
+    hours = range(1401, 1450, 16)
+    for hour in hours:
+        deployment.collect(moment(hour), history=history, most_chunks=most)
+    assert len(stored(deployment.store)) == hours[-1] - 2
+    assert gaps(deployment.store).empty
+
+
+def test_hours_before_a_listing_cost_a_question_a_day_and_one_a_backfill(deployment: Any, moment: Moment) -> None:
+    for hour in (100, 101):
+        deployment.collect(moment(hour))
+    asked = [sum(1 for name, *_ in deployment.candles.asked if name == "ETH")]
+    for hour in (102, 110, 120, 124, 126, 130):
+        deployment.collect(moment(hour), most_chunks=None if hour == 130 else 6)
+        asked.append(sum(1 for name, *_ in deployment.candles.asked if name == "ETH"))
+    assert np.diff(asked).tolist() == [1, 1, 1, 1, 2, 2]
 
 
 def test_a_tick_takes_no_more_than_its_portion_and_the_newest_first(deployment: Any, moment: Moment) -> None:
@@ -246,6 +321,8 @@ def test_a_restated_candle_keeps_both_values_and_an_unknown_one_erases_nothing(d
     assert (revision.old_close, revision.new_close) == (before["close"].iloc[99], frame.loc[99, "high"])
     assert revision.old_source is None
     after = stored(deployment.store)
+    assert (after["known_at"].iloc[99], after["known_at_estimated"].iloc[99]) == (moment(101), False)
+    assert after["known_at"].iloc[97] == before["known_at"].iloc[97]
     assert after["close"].iloc[99] == frame.loc[99, "high"]
     assert after["volume"].iloc[98] == before["volume"].iloc[98] > 0
 
@@ -293,8 +370,23 @@ def test_a_series_that_stopped_is_not_gone_on_with_by_another_venue(
     assert "no candle since" in next(r.details["notes"] for r in report.results if r.symbol == "ETH")
     asked = len(deployment.candles.asked)
     deployment.collect(moment(1000), [deployment.candles, whole])
-    hours = [(end - start) / HOUR for _, start, end in deployment.candles.asked[asked:]]
+    hours = [(end - start) / HOUR for _, start, end in deployment.candles.asked[asked:] if end > moment(0)]
     assert max(hours) < 700  # what was answered is not asked for again for ever
+
+
+def test_after_a_long_pause_a_dead_primary_is_stood_in_for(
+    deployment: Any, moment: Moment, venue: Callable[..., Any]
+) -> None:
+    """Nobody said that the series stopped: first the newest week, then the hours before it, which are a gap."""
+    deployment.collect(moment(100))
+    deployment.candles.broken = {"ETH"}
+    sources = [deployment.candles, venue("other")]
+    report = deployment.collect(moment(400), sources)
+    (eth,) = [r for r in report.results if r.symbol == "ETH"]
+    assert eth.details["filled from other"] >= 7 * 24
+    assert "no candle since" not in (eth.details["notes"] or "")
+    deployment.collect(moment(401), sources)
+    assert len(stored(deployment.store)) == 401
 
 
 cuts = st.lists(

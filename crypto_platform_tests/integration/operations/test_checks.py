@@ -76,7 +76,7 @@ def remove(store: Warehouse, table: Table, *where: Any) -> None:
 def candle_rows(walk: Callable[..., pd.DataFrame], name: str, seed: int) -> pd.DataFrame:
     rows = walk(name, WEEKS, seed, start=f"{CLOSED - WEEKS * HOUR:%Y-%m-%d %H:%M}")
     known = rows["timestamp"] + pd.Timedelta(hours=1)
-    return rows.assign(source="binance", known_at=known, known_at_estimated=True)
+    return rows.assign(source="binance", known_at=known, known_at_estimated=known < pd.Timestamp(NOW - 3 * 24 * HOUR))
 
 
 def put_served(store: Warehouse, name: str) -> None:
@@ -192,7 +192,7 @@ Damage = Callable[[Warehouse], None]
 DAMAGE: dict[str, Damage] = {
     "candles_are_fresh": _newest_gone(ohlcv_data, "timestamp", at(3)),
     "symbols_are_asked_for": lambda s: notes(s, asked_at=(NOW - 3 * HOUR).isoformat(), vendor_clock=None),
-    "clocks_agree": lambda s: notes(s, vendor_clock=(NOW - timedelta(minutes=6)).isoformat()),
+    "clocks_agree": lambda s: notes(s, vendor_clock=(NOW - timedelta(minutes=3)).isoformat()),
     "candles_have_no_gaps": lambda s: put(s, ohlcv_gaps, symbol="ETH", gap_start=at(9), gap_end=at(7)),
     "gaps_are_recorded": lambda s: remove(s, ohlcv_data, ohlcv_data.c.symbol == "ETH", ohlcv_data.c.timestamp == at(9)),
     "primaries_deliver": lambda s: change(s, ohlcv_data, "ETH", ohlcv_data.c.timestamp == at(9), source="kraken"),
@@ -202,6 +202,7 @@ DAMAGE: dict[str, Damage] = {
     "candles_have_volumes": lambda s: change(s, ohlcv_data, "ETH", ohlcv_data.c.timestamp > at(5), volume=None),
     "prices_do_not_jump": lambda s: jump(s, 5, 1.3),
     "prices_move": lambda s: freeze(s, prices.FROZEN_HOURS),
+    "second_opinions_are_had": lambda s: remove(s, ohlcv_crosschecks, ohlcv_crosschecks.c.symbol == "ETH"),
     "sources_agree": lambda s: compare(s, "ETH", 1.03),
     "snapshots_are_fresh": lambda s: change(s, market_data, "ETH", timestamp=NOW - timedelta(minutes=61)),
     "snapshots_are_complete": lambda s: change(s, market_data, "ETH", market_cap=None),

@@ -2,17 +2,19 @@
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from crypto_platform.core.features import DEFAULT
 from crypto_platform.core.provenance import Provenance
-from crypto_platform.errors import ConfigurationError, ProvenanceError
-from crypto_platform.operations import build
+from crypto_platform.errors import ConfigurationError, ProvenanceError, StoreError
+from crypto_platform.operations import build, collect
+from crypto_platform.storage import warehouse
 from crypto_platform.storage.warehouse import Warehouse
 from crypto_platform.tables import features, ohlcv_data, ohlcv_revisions, sentiment_data, watermarks
 from crypto_platform.tables.features import HORIZONS, target_direction, target_return
@@ -69,6 +71,47 @@ def test_one_failing_symbol_does_not_keep_the_others(deployment: Any, moment: Mo
     assert set(candles(deployment.store)["symbol"]) == {"ETH"}
     deployment.candles.broken = set()
     assert deployment.collect(moment(101)).rows == 101 + 1
+
+
+@pytest.mark.parametrize("error", [StoreError("the page is damaged"), OSError("the disk is gone")])
+def test_whatever_ends_one_symbols_part_keeps_no_other(
+    deployment: Any, moment: Moment, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """Of collection, features and outcomes alike; the next run has what was left out."""
+    upsert, insert_missing = warehouse.upsert, warehouse.insert_missing
+
+    def failing(original: Any) -> Any:
+        def write(connection: Any, table: Any, rows: pd.DataFrame, *rest: Any, **more: Any) -> int:
+            if "symbol" in rows and "BTC" in set(rows["symbol"]) and table in (ohlcv_data, features):
+                raise error
+            return original(connection, table, rows, *rest, **more)
+
+        return write
+
+    with monkeypatch.context() as patched:
+        patched.setattr(warehouse, "upsert", failing(upsert))
+        patched.setattr(warehouse, "insert_missing", failing(insert_missing))
+        done = deployment.collect(moment(100))
+    assert str(error) in done.failed["BTC"]
+    assert set(done.failed) == {"BTC"}
+    assert set(candles(deployment.store)["symbol"]) == {"ETH"}
+    deployment.collect(moment(100))
+    with monkeypatch.context() as patched:
+        patched.setattr(warehouse, "upsert", failing(upsert))
+        built = deployment.build(moment(100))
+    assert str(error) in built.failed["BTC"]
+    assert set(deployment.features()["symbol"]) == {"ETH"}
+    assert not deployment.build(moment(100)).failed
+
+
+def test_an_unsound_stored_candle_keeps_no_other_symbols_features(deployment: Any, moment: Moment) -> None:
+    deployment.collect(moment(100))
+    at = moment(50).replace(minute=30)
+    with deployment.store.begin() as connection:
+        where = (ohlcv_data.c.symbol == "BTC", ohlcv_data.c.timestamp == moment(50).replace(minute=0))
+        connection.execute(update(ohlcv_data).where(*where).values(timestamp=at, known_at=moment(52)))
+    assert set(deployment.build(moment(100)).failed) == {"BTC"}
+    assert set(deployment.features()["symbol"]) == {"ETH"}
 
 
 def test_a_restated_candle_leaves_a_revision_and_rebuilds_what_came_of_it(
@@ -225,6 +268,24 @@ def test_data_of_two_provenances_never_meet(deployment: Any, moment: Moment, arr
         deployment.collect_sentiment(moment(102))
     pd.testing.assert_frame_equal(candles(deployment.store), before)
     assert deployment.store.read(select(sentiment_data)).empty
+
+
+@pytest.mark.parametrize(("age", "whole"), [(5, False), (29, False), (31, True), (100, True)])
+def test_days_of_sentiment_that_are_missing_are_asked_for_again(
+    deployment: Any, moment: Moment, age: int, whole: bool
+) -> None:
+    moods = deployment.sentiment.rows
+    now = moment(24 * 60)
+    lost = pd.Timestamp(now).floor("D") - pd.Timedelta(days=age)
+    deployment.sentiment.rows = moods[moods["timestamp"] != lost]
+    history = timedelta(days=100)
+    collect.collect_sentiment(deployment.store, deployment.sentiment, as_of=now, history=history)
+    deployment.sentiment.rows = moods
+    again = partial(collect.collect_sentiment, deployment.store, deployment.sentiment, history=history)
+    assert again(as_of=now).rows == (not whole)
+    assert again(as_of=now, whole=True).rows == whole
+    assert lost in set(deployment.store.read(select(sentiment_data.c.timestamp))["timestamp"])
+    assert again(as_of=now, whole=True).rows == 0
 
 
 def test_every_row_names_its_provenance(deployment: Any, moment: Moment) -> None:

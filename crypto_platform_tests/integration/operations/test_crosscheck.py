@@ -12,8 +12,9 @@ from sqlalchemy import select, update
 from crypto_platform.core.agreement import SLOT, SLOTS
 from crypto_platform.core.hours import HOUR
 from crypto_platform.core.provenance import Provenance
+from crypto_platform.errors import SourceRefusedError, SourceUnavailableError
 from crypto_platform.operations.checks.base import Scope
-from crypto_platform.operations.checks.prices import sources_agree
+from crypto_platform.operations.checks.prices import second_opinions_are_had, sources_agree
 from crypto_platform.operations.crosscheck import crosscheck
 from crypto_platform.operations.results import Report
 from crypto_platform.symbols import Symbol
@@ -100,6 +101,31 @@ def test_an_hour_that_the_second_source_filled_is_not_compared_with_itself(
     held = rows(collected)
     assert len(held) == 23
     assert filled not in set(held["timestamp"])
+
+
+@pytest.mark.parametrize("how", ["refused", "empty", "down"])
+def test_the_next_source_is_asked_where_one_does_not_know_the_symbol(
+    collected: Any, other: Any, moment: Moment, how: str
+) -> None:
+    """Not where it is only down: it is asked again tomorrow."""
+    third = type(other)({name: frame.copy() for name, frame in other.frames.items()}, name="third")
+    if how == "empty":
+        other.frames["ETH"] = other.frames["ETH"].iloc[:0]
+    else:
+        other.broken, other.error = {"ETH"}, SourceRefusedError if how == "refused" else SourceUnavailableError
+    report = turn(collected, [collected.candles, other, third], moment(100))
+    assert set(rows(collected)["source"]) == ({"simulated:third"} if how != "down" else set())
+    assert ("not_compared" in report.results[0].details) == (how == "down")
+
+
+def test_a_symbol_that_no_second_source_knows_is_named(collected: Any, other: Any, moment: Moment) -> None:
+    other.broken, other.error = {"ETH"}, SourceRefusedError
+    for hour in range(101, 160):
+        collected.collect(moment(hour))
+    assert second_opinions_are_had(collected.store, Scope(SYMBOLS, moment(101))) == {}  # it has just begun
+    a_day(collected, [collected.candles, other], moment(159))
+    assert list(second_opinions_are_had(collected.store, Scope(SYMBOLS, moment(160)))) == ["ETH"]
+    assert second_opinions_are_had(collected.store, Scope(SYMBOLS, moment(160), candle_sources=1)) == {}
 
 
 @pytest.mark.parametrize("how", ["down", "live", "alone", "empty"])

@@ -130,7 +130,9 @@ def test_an_archive_is_stored_as_it_is(store: Warehouse, history: pd.DataFrame) 
     assert [r.details["file"][11:-4] for r in report.results] == ["2026-01", "2026-02", "2026-03-01", "2026-03-02"]
     assert [r.rows for r in report.results] == [744, 667, 24, 24]
     assert (report.results[0].first, report.results[0].last) == (JANUARY, FEBRUARY - HOUR)
-    assert mark(store) == watermarks.Mark(datetime(2026, 3, 3, tzinfo=UTC), "binance", JANUARY)
+    end = datetime(2026, 3, 3, tzinfo=UTC)
+    edges = {"first_own": JANUARY.isoformat(), "last_own": (end - HOUR).isoformat()}
+    assert mark(store) == watermarks.Mark(end, "binance", JANUARY, edges)
 
 
 def test_an_unchanged_archive_is_not_downloaded_again_and_writes_nothing(
@@ -260,7 +262,8 @@ def test_older_history_does_not_take_the_mark_back_but_the_features(store: Wareh
     build.build_features(store, ["BTC"], as_of=NOW)
     reached = mark(store)
     Mirror(history).load(store)
-    assert mark(store) == replace(reached, since=JANUARY)
+    details = {**reached.details, "first_own": JANUARY.isoformat()}
+    assert mark(store) == replace(reached, since=JANUARY, details=details)
     build.build_features(store, ["BTC"], as_of=NOW)
     built = store.read(select(features).order_by(features.c.timestamp))
     assert built["timestamp"].iloc[0] == pd.Timestamp(JANUARY)
@@ -359,6 +362,17 @@ def test_stand_ins_alone_and_before_a_series_leave_the_store_sound(
     files(store, csv(history[400:800], tmp_path / "own.csv"))
     assert mark(store).since == history["timestamp"][400]
     assert verify(store, ArtifactStore(tmp_path), as_of=NOW).findings == ()
+
+
+def test_a_file_whose_newest_candle_is_now_said_to_be_closed_is_read_again(
+    store: Warehouse, history: pd.DataFrame, tmp_path: Path
+) -> None:
+    path = csv(history[:50], tmp_path / "a.csv")
+    assert files(store, path, complete=False).rows == 49
+    report = files(store, path, complete=True)
+    assert (report.rows, report.results[0].details.get("unchanged")) == (1, None)
+    assert files(store, path, complete=True).results[0].details["unchanged"]
+    assert "unchanged" not in files(store, path, complete=True, again=True).results[0].details
 
 
 def test_an_unchanged_file_writes_nothing_and_a_changed_one_is_read(

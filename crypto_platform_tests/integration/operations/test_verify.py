@@ -290,6 +290,16 @@ def _gap(change: Any) -> Callable[[Hand], None]:
     return lambda hand: hand.do(change.where(ohlcv_gaps.c.gap_start == START + 410 * HOUR))
 
 
+def _candles_are_gone(which: Any) -> Callable[[Hand], None]:
+    return lambda hand: hand.do(delete(ohlcv_data).where(ohlcv_data.c.symbol == "ETH", which))
+
+
+def _all_candles_are_gone(hand: Hand) -> None:
+    for table in (ohlcv_revisions, ohlcv_crosschecks):  # which speak of candles
+        hand.do(delete(table))
+    hand.do(delete(ohlcv_data).where(ohlcv_data.c.symbol == "ETH"))
+
+
 NO_GAP = {
     "symbol": "ETH",
     "gap_start": OLD,
@@ -391,6 +401,9 @@ CORRUPTIONS: dict[str, tuple[Rule, str, Spoil]] = {
     ),
     "a beginning after candles": (Rule.COVERAGE, "ohlcv_data", lambda h: h.mark("ohlcv_data", since=OLD)),
     "a watermark without a beginning": (Rule.COVERAGE, "watermarks", lambda h: h.mark("ohlcv_data", since=None)),
+    "the oldest candles are gone": (Rule.COVERAGE, "ohlcv_data", _candles_are_gone(ohlcv_data.c.timestamp < OLD)),
+    "the newest candles are gone": (Rule.COVERAGE, "ohlcv_data", _candles_are_gone(ohlcv_data.c.timestamp > NEW)),
+    "all candles of a symbol are gone": (Rule.COVERAGE, "ohlcv_data", _all_candles_are_gone),
     "a lost watermark": (
         Rule.COVERAGE,
         "watermarks",
@@ -558,6 +571,12 @@ def test_rows_that_wait_to_be_built_again_break_nothing(copy: Copy) -> None:
             .values(close=ohlcv_data.c.high)
         )
     assert copy.verify(deep=True).findings == ()
+
+
+def test_a_mark_of_before_edges_were_remembered_breaks_nothing(copy: Copy) -> None:
+    with copy.store.begin() as connection:
+        connection.execute(update(watermarks).where(watermarks.c.dataset == "ohlcv_data").values(details=None))
+    assert copy.verify().findings == ()
 
 
 def test_marks_beyond_all_candles_do_not_end_the_verification(copy: Copy) -> None:

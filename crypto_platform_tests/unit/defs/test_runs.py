@@ -124,6 +124,7 @@ def test_second_opinions_pass_also_where_nobody_has_one(world: Any, collected: d
     assert materialized(result) == {("ohlcv_crosschecks", symbol): 1 for symbol in SYMBOLS}
     assert {e.check_name: e.passed for e in result.get_asset_check_evaluations()} == {
         CHECK: True,
+        "second_opinions_are_had": True,
         "sources_agree": True,
     }
 

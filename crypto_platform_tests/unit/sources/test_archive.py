@@ -32,7 +32,8 @@ def zipped(members: dict[str, str]) -> bytes:
 
 def rows(start: datetime = JANUARY, hours: int = 3) -> str:
     first = int(start.timestamp())
-    return "".join(f"{first + 3600 * i}000,10,12,9,11,1,0,10,5,0,0,0\n" for i in range(hours))
+    opens = (first + 3600 * i for i in range(hours))
+    return "".join(f"{opened}000,10,12,9,11,1,{opened + 3599}999,10,5,0,0,0\n" for opened in opens)
 
 
 def parsed(content: bytes, **options: Any) -> Any:

@@ -168,9 +168,15 @@ def test_an_unknown_layout_is_refused_with_what_was_found_and_what_is_known() ->
         parse(text("1,2,3"))
 
 
-def test_a_file_of_another_coin_is_refused() -> None:
-    with pytest.raises(UnreadableFileError, match="'ETH/USDT', not of BTC"):
-        parse(text("unix,symbol,open,high,low,close,Volume ETH", f"{EPOCH},ETH/USDT,10,12,9,11,1"))
+@pytest.mark.parametrize("market", ["ETH/USDT", "BTCDOWNUSDT", "BTC-EUR", "BTCST", "WBTCUSD", "BTC/USDT/USDT", "nan"])
+def test_a_file_of_another_market_is_refused(market: str) -> None:
+    with pytest.raises(UnreadableFileError, match=f"{market.upper()!r}, not of BTC in USD or USDT"):
+        parse(text("unix,symbol,open,high,low,close,Volume ETH", f"{EPOCH},{market},10,12,9,11,1"))
+
+
+@pytest.mark.parametrize("market", ["BTC", "BTCUSDT", "btc-usd", "BTC/USDT", "BTC_USD"])
+def test_a_market_may_be_written_in_any_usual_way(market: str) -> None:
+    assert seconds(parse(text("unix,pair,open,high,low,close,Volume", f"{EPOCH},{market},10,12,9,11,1"))) == [EPOCH]
 
 
 SWAP = datetime(2020, 1, 1, 2, tzinfo=UTC)
@@ -208,8 +214,30 @@ def test_a_file_that_does_not_say_whose_candles_it_holds_must_be_told() -> None:
 def test_minutes_are_no_hourly_candles() -> None:
     with pytest.raises(UnreadableFileError, match="no hourly clock in date"):
         parse(text("date,open,high,low,close,volume", "2020-01-01 00:01,10,12,9,11,1"))
-    rows = [f"{EPOCH + 60 * i},10,12,9,11,1" for i in range(120)]
-    assert reasons(parse(text("date,open,high,low,close,volume", *rows))) == ["off_grid"] * 118
+
+
+@pytest.mark.parametrize(
+    ("minutes", "said"),
+    [(1, "0:01:00"), (15, "0:15:00"), (240, "4:00:00"), (1440, "1 day, 0:00:00"), (10080, "7 days, 0:00:00")],
+)
+@pytest.mark.parametrize("row", [kline, lambda opened: f"{opened},10,12,9,11,1"], ids=["klines", "freqtrade"])
+def test_candles_of_another_length_are_refused_though_they_open_on_the_hour(row: Any, minutes: int, said: str) -> None:
+    rows = [row(EPOCH + 60 * minutes * i) for i in range(130) if i % 7]
+    with pytest.raises(UnreadableFileError, match=f"candles of {said} .*only candles of one hour"):
+        parse(text(*rows))
+
+
+def test_hours_with_gaps_between_them_are_hours() -> None:
+    held = [0, 1, 2, 50, 51, 99, 100, 200, 202, 203]
+    assert seconds(parse(text(*(kline(EPOCH + 3600 * i) for i in held)))) == [EPOCH + 3600 * i for i in held]
+
+
+@pytest.mark.parametrize("closed", [str(EPOCH + 86_399), f"{EPOCH}000000", "2020-01-01T23:59:59Z"])
+def test_a_kline_that_closes_outside_its_hour_is_refused(closed: str) -> None:
+    rows = [kline(EPOCH), kline(EPOCH + 3600).replace(f",{EPOCH + 3601},", f",{closed},")]
+    parsed = parse(text(*rows))
+    assert seconds(parsed) == [EPOCH]
+    assert reasons(parsed) == ["not_an_hour"]
 
 
 # --- rows --------------------------------------------------------------------------------------------------------
@@ -363,9 +391,11 @@ def test_a_bomb_of_columns_is_not_unpacked(write: Any) -> None:
 
 
 def random_candles(rng: np.random.Generator, hours: int) -> pd.DataFrame:
-    """Sound candles with gaps, in any part of time, over many orders of magnitude."""
+    """Sound candles with gaps rarer than hours, in any part of time, over many orders of magnitude."""
     first = int(rng.integers(400_000, 480_000))  # hours since 1970
-    at = first + np.cumsum(rng.choice([1, 1, 1, 1, 2, 30], hours))
+    steps = np.ones(hours, dtype=int)
+    steps[::3] = rng.choice([1, 2, 30], len(steps[::3]))
+    at = first + np.cumsum(steps)
     prices = np.sort(np.exp(rng.normal(rng.uniform(-12, 12), 0.1, (hours, 4))), axis=1)
     swap = rng.random(hours) < 0.5
     volume = np.where(rng.random(hours) < 0.1, 0.0, np.exp(rng.normal(3, 4, hours)))

@@ -82,6 +82,13 @@ def test_history_is_no_future_of_a_vendor_whose_clock_is_known():
     assert fetched(row(9), clock=END + timedelta(hours=3)).rejected == ()
 
 
+@pytest.mark.parametrize(("behind", "newest"), [(1, 4), (300, 4), (3600, 4), (3601, 5), (0, 5), (-300, 5)], ids=str)
+def test_an_hour_that_runs_by_the_vendors_clock_is_left_out_though_ours_says_that_it_is_over(behind, newest):
+    result = fetched(row(3), row(4), row(5), clock=END - timedelta(seconds=behind))
+    assert hours(result)[-1] == newest
+    assert result.rejected == ()
+
+
 def test_an_hour_within_the_interval_is_of_the_future_where_the_vendors_clock_says_so():
     result = fetched(row(3), row(4), row(5), clock=START + timedelta(hours=4) - timedelta(seconds=30))
     assert hours(result) == [3, 4]
