@@ -440,7 +440,7 @@ class _Worker:
 
     def _first(self, primary: str) -> datetime | None:
         """The primary's oldest hour."""
-        with self.job.store.begin() as connection:
+        with self.job.store.reading() as connection:
             hours = edges.held(connection, self.symbol.name, edges.own_label(connection, primary))
         return hours.start if hours else None
 
