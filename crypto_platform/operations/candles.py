@@ -14,7 +14,7 @@ from sqlalchemy import Connection, func, select
 from crypto_platform.core.bars import FROZEN_HOURS, empty_candles, in_units
 from crypto_platform.core.coverage import Interval, backward, forward, missing
 from crypto_platform.core.hours import HOUR, SETTLE, closed_until
-from crypto_platform.core.provenance import Provenance
+from crypto_platform.core.provenance import Provenance, source_label
 from crypto_platform.errors import ConfigurationError, KeyRefusedError, PlatformError, SourceError, SourceRefusedError
 from crypto_platform.operations import edges, gaps, watermarks
 from crypto_platform.operations.results import Report, SymbolResult, attempted
@@ -346,7 +346,8 @@ class _Worker:
             return replace(held or Mark(covered, None, covered), details=details)
         watermark, since = covered, chunk.start
         if stored.first and stored.last:
-            own, came = edges.own_label(connection, source), Interval(stored.first, stored.last + HOUR)
+            own = source_label(fetched.vendor, fetched.provenance)
+            came = Interval(stored.first, stored.last + HOUR)
             details |= edges.grown(connection, self.symbol.name, held, own, came)
             watermark = max(covered, came.end)
         if held:
