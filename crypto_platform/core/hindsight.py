@@ -20,7 +20,7 @@ TOO_FEW: Final = "too few hours to say"
 NO_DIFFERENCE: Final = "no difference shown"
 BETTER: Final = "better than as operated"
 WORSE: Final = "worse than as operated"
-REFERENCE: Final = "what the others are compared with"
+REFERENCE: Final = "the reference"
 GAINED: Final = "the refit forecast better"
 LOST: Final = "the refit forecast worse"
 

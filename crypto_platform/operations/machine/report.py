@@ -93,7 +93,7 @@ def _facts(found: Hindsight) -> list[str]:
     said = [data[found.provenance]] if found.provenance in data else []
     horizons = ", ".join(f"{h} h" for h in found.horizons)
     about = (
-        f"{', '.join(found.symbols)}; {horizons} ahead; the policy `{found.policy}` decided; at most "
+        f"{', '.join(found.symbols)}; {horizons} ahead; the {found.policy} policy decided; at most "
         f"{found.train_days} days of rows to learn from; seed {found.seed}."
     )
     return [*said, about]
@@ -148,7 +148,7 @@ def _alarm(alarms: Alarms) -> list[str]:
     return [
         alarms.policy,
         *map(str, (alarms.n, alarms.n_judged, alarms.n_false)),
-        _between(percent(alarms.share, 0), _ends(alarms.lower, alarms.upper, lambda share: percent(share, 0))),
+        _between(percent(alarms.share, 0), _ends(alarms.lower, alarms.upper, digits=0)),
         str(alarms.n_shown_useful),
         str(alarms.n_shown_harmful),
         _between(_signed(alarms.gain), _ends(alarms.gain_lower, alarms.gain_upper, _signed)),
@@ -181,14 +181,14 @@ def _retrains(retrains: Sequence[Retrain]) -> TableOf:
         "Accuracy of the served forecasts in the week before and the week after a new model began to serve, less where "
         "another change came sooner, with 95 % intervals (Wilson); and what the model it replaced would have had on "
         "the hours after. The gain is that model's log loss less the refit's, both without calibration.",
-        ("Since", "Series", "Why", "Before", "After", "Replaced model, after", "Gain", "Verdict"),
+        ("Since, UTC", "Series", "Why", "Before", "After", "Replaced, after", "Gain", "Verdict"),
         [_retrain(retrain) for retrain in retrains],
     )
 
 
 def _retrain(retrain: Retrain) -> list[str]:
     return [
-        moment(datetime.fromisoformat(retrain.since)),
+        _since(datetime.fromisoformat(retrain.since)),
         f"{retrain.symbol}, {retrain.horizon} h",
         ", ".join(map(_words, retrain.causes)),
         *(_accuracy(accuracy) for accuracy in (retrain.before, retrain.after, retrain.kept)),
@@ -201,9 +201,9 @@ def _changes(found: Hindsight) -> TableOf:
     return TableOf(
         "Champions",
         "Every change of the bundle that serves: who made it and why.",
-        ("Since", "Series", "Version", "Before", "By", "Reason"),
+        ("Since, UTC", "Series", "Version", "Before", "By", "Reason"),
         [
-            [moment(c.at), f"{c.symbol}, {c.horizon} h", c.version, c.before or UNKNOWN, c.actor, c.reason]
+            [_since(c.at), f"{c.symbol}, {c.horizon} h", c.version, c.before or UNKNOWN, c.actor, c.reason]
             for c in found.changes
         ],
     )
@@ -229,8 +229,15 @@ def _signed(value: float | None) -> str:
     return UNKNOWN if value is None else f"{value:+.4f}".replace("-", "−")
 
 
-def _ends(lower: float | None, upper: float | None, word: Any = percent) -> str:
-    return "" if lower is None or upper is None else f"{word(lower)} to {word(upper)}"
+def _ends(lower: float | None, upper: float | None, word: Any = None, digits: int = 1) -> str:
+    """An interval, of shares in percent where nothing else says how."""
+    if lower is None or upper is None:
+        return ""
+    return ", ".join(word(end) if word else f"{100 * end:.{digits}f}" for end in (lower, upper))
+
+
+def _since(at: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M}"
 
 
 def _between(value: str, interval: str) -> str:
