@@ -258,7 +258,7 @@ def test_falling_back_promoting_and_pruning_are_alike_on_both_engines(deployment
         assert not tick(deployment, moment(NOW)).failed
         assert forecasts(deployment).set_index(["symbol", "horizon"]).loc[KEY, "version"] == before
         assert history(deployment)["version_to"].tolist() == [before, held, before]
-    assert not deployment.train(moment(SECOND)).failed  # mends the files, and changes no alias
+    assert not deployment.train(moment(SECOND), gated=True).failed  # mends the files, and changes no alias
     options = {"at": moment(NOW + 1), "actor": "ann", "reason": "mended"}
     registry.promote(deployment.store, deployment.artifacts, held, **options)
     assert champion(deployment, moment(NOW + 1)) == held
