@@ -67,14 +67,19 @@ def evaluate(result: OutOfSample, rows: TrainingSet, seed: int, pooled_as: int =
     list of Metric
         Intervals are of pooled scores only: a fold is too short for one.
     """
+    from threadpoolctl import threadpool_limits  # noqa: PLC0415
+
     case = case_of(result, rows)
-    resample = Resample.stationary(len(result), block_length(rows.horizon), seed)
-    metrics = scored(case, np.arange(len(result)), resample, pooled_as)
-    metrics += gains(case, resample, hac_lag(rows.horizon), pooled_as)
-    if pooled_as == POOLED:
-        for fold in np.unique(result.fold).tolist():
-            chosen = np.flatnonzero(result.fold == fold)
-            metrics += scored(case, chosen, Resample.none(len(chosen)), fold)
+    with threadpool_limits(
+        1
+    ):  # sums of products differ in their last bit by the number of threads, and a bundle's hash
+        resample = Resample.stationary(len(result), block_length(rows.horizon), seed)
+        metrics = scored(case, np.arange(len(result)), resample, pooled_as)
+        metrics += gains(case, resample, hac_lag(rows.horizon), pooled_as)
+        if pooled_as == POOLED:
+            for fold in np.unique(result.fold).tolist():
+                chosen = np.flatnonzero(result.fold == fold)
+                metrics += scored(case, chosen, Resample.none(len(chosen)), fold)
     n_folds = len(np.unique(result.fold))
     metrics.append(Metric(ENSEMBLE, "coverage", pooled_as, len(result) / (n_folds * result.span), len(result)))
     return metrics

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from threadpoolctl import threadpool_limits
 
 from crypto_platform.core import features as science
 from crypto_platform.core import metrics
@@ -97,6 +98,16 @@ def test_processes_that_share_the_folds_make_the_same_of_them(quarter: Trained) 
     assert again.said == quarter.said
     assert again.scores == quarter.scores
     assert np.array_equal(again.trial.candidate, quarter.trial.candidate)
+
+
+def test_the_number_of_threads_changes_nothing(quarter: Trained) -> None:
+    """No bit of what is in a manifest: an equal bundle has an equal hash on any machine."""
+    for n in (1, 2):
+        with threadpool_limits(n):
+            again = trained(rows(2160), importance_rows=200)
+        assert again.scores == quarter.scores
+        assert again.said == quarter.said
+        assert again.files == quarter.files
 
 
 def test_importance_finds_what_leads(quarter: Trained) -> None:
