@@ -8,6 +8,7 @@ from typing import Any
 import dagster as dg
 
 from crypto_platform.definitions import build_defs
+from crypto_platform.defs import catalog
 from crypto_platform.defs.partitions import range_tags
 from crypto_platform.defs.resources import AS_OF_TAG, Platform
 from crypto_platform.errors import PlatformError
@@ -76,28 +77,22 @@ class Stage:
             The run failed, with the reason.
         """
         tags = {AS_OF_TAG: as_of} | (range_tags(symbols) if symbols else {})
-        self._finish(job, self._defs.resolve_job_def(job), tags, config, None)
+        self._finish(job, self._defs.resolve_job_def(job), tags, config)
 
     def materialize(self, asset: str, symbols: Sequence[str], as_of: str) -> None:
-        """One run of a single asset over a contiguous range of symbols."""
+        """One run of an asset and its own check over a contiguous range of symbols; of the others, one decides."""
         job = self._defs.resolve_implicit_global_asset_job_def()
-        self._finish(asset, job, {AS_OF_TAG: as_of} | range_tags(symbols), None, [dg.AssetKey(asset)])
+        own = catalog.success_spec(asset).key
+        alone = job.get_subset(asset_selection={dg.AssetKey(asset)}, asset_check_selection={own})
+        self._finish(asset, alone, {AS_OF_TAG: as_of} | range_tags(symbols), None)
 
-    def _finish(
-        self,
-        name: str,
-        job: dg.JobDefinition,
-        tags: dict[str, str],
-        config: dict[str, Any] | None,
-        assets: list[dg.AssetKey] | None,
-    ) -> None:
+    def _finish(self, name: str, job: dg.JobDefinition, tags: dict[str, str], config: dict[str, Any] | None) -> None:
         quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
         result = job.execute_in_process(
             run_config={**quiet, **(config or {})},
             instance=self._instance,
             tags=tags,
             raise_on_error=False,
-            asset_selection=assets,
         )
         if not result.success:
             failures = [event for event in result.all_events if event.is_failure]

@@ -77,6 +77,9 @@ def test_every_table_of_the_demo_has_rows(first: Tables) -> None:
     assert {name for name, frame in first.items() if frame.empty} <= MAY_BE_EMPTY
     assert len(first["predictions"]) > 300
     assert first["predictions"]["prob_up"].notna().mean() > 0.9
+    reasons = [reason for row in first["retrain_decisions"]["reasons"] for reason in row]
+    assert reasons, "models of a week ago are old"
+    assert not any("no champion" in reason for reason in reasons), "what decides knows what served"
 
 
 def test_postgres_holds_what_sqlite_holds(first: Tables, tmp_path: Path, postgres_database: str) -> None:
