@@ -92,7 +92,12 @@ def _run(stage: Any, platform: Any, as_of: datetime) -> None:
         with _progress(name):
             step()
     verdicts = decide.judge(
-        platform.store, symbols, as_of=as_of, horizons=platform.settings.horizons, rules=platform.rules
+        platform.store,
+        symbols,
+        as_of=as_of,
+        horizons=platform.settings.horizons,
+        rules=platform.rules,
+        feature_set=platform.settings.feature_set,
     )
     flagged = [s for s in symbols if any(v.decision.should_retrain for (name, _), v in verdicts.items() if name == s)]
     if flagged:
