@@ -11,18 +11,17 @@ from typing import Any, Final
 import pandas as pd
 from sqlalchemy import Connection, func, select
 
-from crypto_platform.core.bars import FROZEN_HOURS, empty_candles, in_units
 from crypto_platform.core.coverage import Interval, backward, forward, missing
 from crypto_platform.core.hours import HOUR, SETTLE, closed_until
-from crypto_platform.core.provenance import Provenance, source_label
-from crypto_platform.errors import ConfigurationError, KeyRefusedError, PlatformError, SourceError, SourceRefusedError
-from crypto_platform.operations import edges, gaps, watermarks
+from crypto_platform.core.provenance import source_label
+from crypto_platform.errors import ConfigurationError, PlatformError, SourceError
+from crypto_platform.operations import asking, edges, gaps, watermarks
 from crypto_platform.operations.results import Report, SymbolResult, attempted
 from crypto_platform.operations.series import Stored, restated_since, store_candles
 from crypto_platform.operations.watermarks import Mark
 from crypto_platform.sources.base import CandleSource, Fetched
 from crypto_platform.storage.warehouse import Warehouse
-from crypto_platform.symbols import Symbol, ended, pieces
+from crypto_platform.symbols import Symbol, ended
 from crypto_platform.tables import ohlcv_data
 
 OVERLAP: Final = 24 * HOUR  # read again each time: a restated candle is seen, at no cost in requests
@@ -260,52 +259,15 @@ class _Worker:
 
     def _ask_primary(self, chunk: Interval) -> Fetched:
         pin = self.mark.source if self.mark else None
-        if pin is None:
-            return self._first_answer(chunk)
-        for source in self.job.sources:
-            if source.name == pin:
-                return self._ask(source, chunk)
-        raise ConfigurationError(
-            f"{self.symbol.name} is pinned to source {pin!r}, which is not usable now: give its key, list it in "
-            f"CRYPTO_PLATFORM_OHLCV_SOURCES, or choose another with `crypto-platform symbols pin {self.symbol.name}`"
-        )
-
-    def _first_answer(self, chunk: Interval) -> Fetched:
-        """Candles of the first source that has any: the series' primary from then on.
-
-        A source that does not know the symbol is passed over; one that cannot be reached is not, since a passing
-        fault would decide for ever, and one whose key is refused is not, since somebody meant it to be used.
-        """
-        refused: list[str] = []
-        empty: Fetched | None = None
-        for source in self.job.sources:
-            try:
-                fetched = self._ask(source, chunk)
-            except KeyRefusedError:
-                raise
-            except SourceRefusedError as error:
-                refused.append(str(error))
-                continue
-            if len(fetched.rows) or fetched.rejected:
-                self.notes += refused
-                return fetched
-            empty = empty or fetched
-        if empty is None:
-            raise SourceRefusedError("; ".join(refused))
-        return empty
+        if pin is not None:
+            return self._ask(asking.pinned(self.job.sources, self.symbol, pin), chunk)
+        fetched, passed_over = asking.first_answer(self.job.sources, lambda source: self._ask(source, chunk))
+        self.notes += passed_over
+        return fetched
 
     def _ask(self, source: CandleSource, chunk: Interval) -> Fetched:
-        """Candles of a chunk and the hours before it that tell where a halt began, in today's coins."""
         self.n_asked += 1
-        fetched = Fetched(empty_candles(), source.name, Provenance.LIVE)  # of hours outside all listings
-        for n, piece in enumerate(pieces(self.symbol, chunk.start - FROZEN_HOURS * HOUR, chunk.end)):
-            part = source.fetch_candles(piece.symbol, piece.start, piece.end)
-            part = replace(part, rows=in_units(part.rows, piece.units))
-            if n:
-                rows = pd.concat([fetched.rows, part.rows], ignore_index=True)
-                part = replace(part, rows=rows, rejected=(*fetched.rejected, *part.rejected))
-            fetched = part
-        return fetched
+        return asking.fetch(source, self.symbol, chunk)
 
     def _store_primary(self, fetched: Fetched, chunk: Interval) -> None:
         with self.job.store.begin() as connection:

@@ -7,7 +7,7 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing.connection import wait
 from typing import Final
 
-PRELOADED: Final = ("crypto_platform.operations.train", "sklearn.ensemble")
+PRELOADED: Final = ("crypto_platform.operations.train", "sklearn.ensemble", "skops.io")
 
 
 def pool(n: int) -> ProcessPoolExecutor:
