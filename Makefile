@@ -43,7 +43,7 @@ check: $(VENV)/.setup-dev  ## Check format, lint, types, imports, deployment fil
 bench: $(VENV)/.setup-dev  ## Measure beside baselines; ARGS="writes history" for parts, ARGS=--help for what there is
 	$(BIN)/python -m benchmarks $(ARGS)
 
-validate: $(VENV)/.setup-dev  ## Show what the models can do and cannot, into docs/validation.md; takes most of an hour
+validate: $(VENV)/.setup-dev  ## Show what the models can do and cannot, into docs/validation.md; takes an hour
 	$(BIN)/python -m validation $(or $(ARGS),science)
 
 oracles: $(VENV)/.setup-dev  ## Compare every feature with its oracle, into docs/feature-oracles.md
