@@ -85,11 +85,10 @@ def _after_last(connection: Connection, symbol: str, horizon: int, alias: str, a
 def _last(connection: Connection, symbol: str, horizon: int, alias: str) -> tuple[datetime | None, str | None]:
     """Moment and version of an alias' newest change."""
     a = model_aliases.c
-    rows = warehouse.read(
-        connection,
+    change = connection.execute(
         select(a["at"], a.version_to)
         .where(a.symbol == symbol, a.horizon == horizon, a.alias == alias)
         .order_by(a["at"].desc())
-        .limit(1),
-    )
-    return (None, None) if rows.empty else (rows["at"].iloc[0].to_pydatetime(), rows["version_to"].iloc[0])
+        .limit(1)
+    ).first()
+    return (None, None) if change is None else (change[0], change[1])

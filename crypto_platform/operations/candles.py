@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 from itertools import chain, islice
 from typing import Any, Final
 
-import pandas as pd
 from sqlalchemy import Connection, func, select
 
 from crypto_platform.core.coverage import Interval, backward, forward, missing
@@ -408,7 +407,7 @@ class _Worker:
         return hours.start if hours else None
 
     def _newest(self) -> datetime | None:
-        newest = self.job.store.read(
-            select(func.max(ohlcv_data.c.timestamp).label("newest")).where(ohlcv_data.c.symbol == self.symbol.name)
-        )["newest"].iloc[0]
-        return None if pd.isna(newest) else newest.to_pydatetime()
+        newest = select(func.max(ohlcv_data.c.timestamp)).where(ohlcv_data.c.symbol == self.symbol.name)
+        with self.job.store.reading() as connection:
+            found: datetime | None = connection.execute(newest).scalar()
+        return found

@@ -5,7 +5,7 @@ from sqlalchemy import Connection, select
 from crypto_platform.core.provenance import Provenance, provenance_of
 from crypto_platform.errors import ProvenanceError
 from crypto_platform.sources.base import Fetched
-from crypto_platform.storage.warehouse import Warehouse, read
+from crypto_platform.storage.warehouse import Warehouse
 from crypto_platform.tables import market_data, ohlcv_data, sentiment_data
 
 TABLES = (ohlcv_data, market_data, sentiment_data)
@@ -14,9 +14,9 @@ TABLES = (ohlcv_data, market_data, sentiment_data)
 def store_provenance(connection: Connection) -> Provenance | None:
     """Provenance of what a store holds; None while it holds nothing."""
     for table in TABLES:
-        row = read(connection, select(table.c.source).limit(1))
-        if len(row):
-            return provenance_of(row["source"].iloc[0])
+        source = connection.execute(select(table.c.source).limit(1)).scalar()
+        if source is not None:
+            return provenance_of(source)
     return None
 
 

@@ -44,34 +44,29 @@ class Mark:
 
 def read_marks(store: Warehouse, dataset: str, symbols: Sequence[str]) -> dict[str, Mark]:
     """Marks of a dataset; a symbol without one is absent."""
-    return _marks(store.read(_select(dataset, symbols)))
+    with store.reading() as connection:
+        return _marks(connection, _select(dataset, symbols))
 
 
 def pins(read: Callable[[Select[Any]], pd.DataFrame], dataset: str, symbols: Sequence[str]) -> dict[str, str | None]:
     """Vendor that each symbol's series is pinned to."""
-    return {symbol: mark.source for symbol, mark in _marks(read(_select(dataset, symbols))).items()}
+    rows = read(_select(dataset, symbols))
+    return dict(zip(rows["symbol"], rows["source"], strict=True))
 
 
 def read_mark(connection: Connection, dataset: str, symbol: str) -> Mark | None:
     """One mark, kept from others until the transaction ends where the engine can."""
-    return _marks(warehouse.read(connection, _select(dataset, [symbol]).with_for_update())).get(symbol)
+    return _marks(connection, _select(dataset, [symbol]).with_for_update()).get(symbol)
 
 
 def _select(dataset: str, symbols: Sequence[str]) -> Select[Any]:
     return select(watermarks).where(watermarks.c.dataset == dataset, watermarks.c.symbol.in_(symbols))
 
 
-def _marks(rows: pd.DataFrame) -> dict[str, Mark]:
+def _marks(connection: Connection, statement: Select[Any]) -> dict[str, Mark]:
     return {
-        row.symbol: Mark(
-            row.watermark.to_pydatetime(),
-            row.source,
-            None if pd.isna(row.since) else row.since.to_pydatetime(),
-            row.details or {},
-            row.revision,
-            row.follows,
-        )
-        for row in rows.itertuples()
+        row.symbol: Mark(row.watermark, row.source, row.since, row.details or {}, row.revision, row.follows)
+        for row in connection.execute(statement)
     }
 
 
@@ -85,19 +80,17 @@ def begin_marks(connection: Connection, dataset: str, at: Mapping[str, datetime]
 
 def write_mark(connection: Connection, dataset: str, symbol: str, mark: Mark) -> None:
     """Set a mark, in the transaction that wrote its rows."""
-    frame = pd.DataFrame(
-        {
-            "dataset": [dataset],
-            "symbol": [symbol],
-            "watermark": [mark.watermark],
-            "source": [mark.source],
-            "since": pd.to_datetime([mark.since], utc=True),
-            "details": [dict(mark.details) or None],
-            "revision": [mark.revision],
-            "follows": [mark.follows],
-        }
-    )
-    warehouse.upsert(connection, watermarks, frame)
+    row = {
+        "dataset": dataset,
+        "symbol": symbol,
+        "watermark": mark.watermark,
+        "source": mark.source,
+        "since": mark.since,
+        "details": dict(mark.details) or None,
+        "revision": mark.revision,
+        "follows": mark.follows,
+    }
+    warehouse.upsert_row(connection, watermarks, row)
 
 
 def lower_marks(connection: Connection, prefix: str, symbol: str, to: datetime) -> None:

@@ -96,8 +96,8 @@ def _cells(numbers: NDArray[Any], missing: Mask) -> tuple[Bytes, Mask]:
 
 
 def _doubles(columns: Sequence[Column[Any]], frame: pd.DataFrame) -> tuple[NDArray[Any], Mask]:
-    numbers = np.column_stack([encoding.doubles(column, frame[column.name]) for column in columns])
-    return numbers.astype(">f8", order="C"), np.isnan(numbers)
+    numbers = encoding.doubles(columns, frame).astype(">f8", order="C")
+    return numbers, np.isnan(numbers)
 
 
 def _instants(columns: Sequence[Column[Any]], frame: pd.DataFrame) -> tuple[NDArray[Any], Mask]:

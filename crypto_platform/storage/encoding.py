@@ -1,7 +1,9 @@
 """Values of a frame's columns as the engines take them; what no engine should get is refused by name."""
 
 import json
-from typing import Any
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -14,18 +16,25 @@ from crypto_platform.errors import StoreError
 from crypto_platform.tables.columns import UTCDateTime
 
 NAT = np.iinfo(np.int64).min  # a missing instant
+document: Final = partial(json.dumps, sort_keys=True, allow_nan=False)  # JSON of a value, equal where values are
 
 
-def doubles(column: Column[Any], series: pd.Series) -> NDArray[np.float64]:
-    """Floats, NaN where missing, shape (n_rows,).
+def doubles(columns: Sequence[Column[Any]], frame: pd.DataFrame) -> NDArray[np.float64]:
+    """Floats, NaN where missing, shape (n_rows, n_columns); those that are floats at once, since rows have many.
 
     Raises
     ------
     StoreError
         One is infinite.
     """
-    floats = np.asarray(series.to_numpy(dtype=np.float64, na_value=np.nan))
-    if np.isinf(floats).any():
+    given = frame[[column.name for column in columns]]
+    exact = (given.dtypes == np.float64).to_numpy(bool)
+    floats = np.empty(given.shape)
+    floats[:, exact] = given.loc[:, exact].to_numpy()
+    for i in np.flatnonzero(~exact):
+        floats[:, i] = given.iloc[:, i].to_numpy(dtype=np.float64, na_value=np.nan)
+    if (infinite := np.isinf(floats).any(axis=0)).any():
+        column = columns[int(infinite.argmax())]
         raise StoreError(f"column {column.table.name}.{column.name} got an infinite value: mend what computed it")
     return floats
 
@@ -38,32 +47,37 @@ def instants(column: Column[Any], series: pd.Series) -> NDArray[np.int64]:
     StoreError
         One is naive.
     """
-    _refuse_naive(column, series[series.notna()])
-    exact = series.dtype == TIMESTAMP_DTYPE
-    aware = series if exact else pd.to_datetime(series, utc=True).astype(TIMESTAMP_DTYPE)
-    return np.asarray(aware.astype("int64"))
+    if series.dtype != TIMESTAMP_DTYPE:
+        _refuse_naive(column, series[series.notna()])
+        series = pd.to_datetime(series, utc=True).astype(TIMESTAMP_DTYPE)
+    return np.asarray(series.to_numpy("datetime64[us]").view(np.int64))
 
 
 def documents(series: pd.Series) -> list[str | None]:
     """JSON, None where missing."""
-    return [
-        None if gone else json.dumps(value, sort_keys=True, allow_nan=False)
-        for value, gone in zip(series, series.isna(), strict=True)
-    ]
+    return [None if gone else document(value) for value, gone in zip(series, series.isna(), strict=True)]
 
 
-def plain(column: Column[Any], series: pd.Series) -> list[Any]:
-    """Values as SQLite's driver takes them, None where missing.
+def rows(columns: Sequence[Column[Any]], frame: pd.DataFrame) -> list[tuple[Any, ...]]:
+    """Rows as SQLite's driver takes them, None where missing.
 
     Raises
     ------
     StoreError
-        One is infinite, or naive.
+        A value is infinite, or naive.
     """
+    floating = [column for column in columns if isinstance(column.type, Double)]
+    floats = doubles(floating, frame)
+    values = {
+        column.name: _nulls(numbers, missing)
+        for column, numbers, missing in zip(floating, floats.T.tolist(), np.isnan(floats).T, strict=True)
+    }
+    values |= {column.name: _plain(column, frame[column.name]) for column in columns if column.name not in values}
+    return list(zip(*(values[column.name] for column in columns), strict=True))
+
+
+def _plain(column: Column[Any], series: pd.Series) -> list[Any]:
     kind = column.type
-    if isinstance(kind, Double):  # first: most columns are, and wide rows come few at a time
-        floats = doubles(column, series)
-        return _nulls(floats.tolist(), np.isnan(floats))
     if isinstance(kind, UTCDateTime):
         numbers = instants(column, series)
         return _nulls(numbers.tolist(), numbers == NAT)

@@ -11,6 +11,7 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from crypto_platform.errors import ConfigurationError, StoreError
+from crypto_platform.storage.encoding import document
 
 BUSY_TIMEOUT_MS = 30_000
 READ_ONLY = "crypto_platform_read_only"  # execution option of connections that only read
@@ -52,7 +53,10 @@ def open_engine(text: str) -> Engine:
     url = parse_url(text)
     if url.get_backend_name() == "postgresql":
         return create_engine(
-            url, pool_pre_ping=True, connect_args={"connect_timeout": 10, "options": "-c timezone=UTC"}
+            url,
+            pool_pre_ping=True,
+            connect_args={"connect_timeout": 10, "options": "-c timezone=UTC"},
+            json_serializer=document,
         )
     if url.database and url.database != ":memory:":
         folder = Path(url.database).parent
@@ -63,7 +67,7 @@ def open_engine(text: str) -> Engine:
                 f"the store's folder {folder} cannot be created ({error.strerror}); "
                 "set CRYPTO_PLATFORM_HOME to a folder that can be written"
             ) from error
-    engine = create_engine(url)
+    engine = create_engine(url, json_serializer=document)
     event.listen(engine, "connect", _configure_sqlite)
     event.listen(engine, "begin", _begin_immediate)
     return engine

@@ -168,6 +168,22 @@ def insert_missing(connection: Connection, table: Table, frame: pd.DataFrame) ->
     return _write(connection, table, frame, refresh=False)
 
 
+def upsert_row(connection: Connection, table: Table, row: Mapping[str, Any]) -> None:
+    """`upsert` of one row by names of columns, without the cost of a frame.
+
+    Raises
+    ------
+    StoreError
+        A constraint is broken.
+    """
+    insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
+    with _refusals(table):
+        connection.execute(
+            _on_conflict(table, insert(table), refresh=True),
+            {name: value for name, value in row.items() if value is not None},
+        )
+
+
 def records(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     """Frame of plain rows, in the column order of the first."""
     return pd.DataFrame.from_records(list(rows))
@@ -182,8 +198,15 @@ def _write(connection: Connection, table: Table, frame: pd.DataFrame, *, refresh
         )
     columns = [c for c in table.columns if c.name in frame.columns]
     write = _execute_many if connection.dialect.name == "sqlite" else _copy_merge
-    try:
+    with _refusals(table):
         return write(connection, table, columns, frame, refresh=refresh)
+
+
+@contextmanager
+def _refusals(table: Table) -> Iterator[None]:
+    """What the engine refuses, as a `StoreError` of this table."""
+    try:
+        yield
     except (DBAPIError, psycopg.Error) as error:  # COPY goes past SQLAlchemy, and so do its errors
         reason = str(getattr(error, "orig", error)).splitlines()[0]
         raise StoreError(f"rows for {table.name} were refused ({reason}): mend what made them") from error
@@ -232,8 +255,8 @@ def _execute_many(
     """One statement a row inside the driver: SQLite has no way that is quicker."""
     driver = connection.connection.driver_connection
     assert driver is not None
-    rows = list(zip(*(encoding.plain(column, frame[column.name]) for column in columns), strict=True))
     before = driver.total_changes
+    rows = encoding.rows(columns, frame)
     connection.exec_driver_sql(_sqlite_write(table, tuple(c.name for c in columns), refresh=refresh), rows)
     return int(driver.total_changes - before)
 

@@ -10,10 +10,11 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Boolean, Column, Double, Integer, String, Table, Text, func, select
+from sqlalchemy import Boolean, Column, Double, Integer, String, Table, Text, func, null, select
 from sqlalchemy.exc import StatementError
 from sqlalchemy.types import JSON
 
+from crypto_platform.core.hours import HOUR
 from crypto_platform.errors import StoreError
 from crypto_platform.storage import binary_copy, warehouse
 from crypto_platform.storage.warehouse import Warehouse
@@ -79,6 +80,20 @@ def test_insert_missing_never_touches_what_is_there(store: Warehouse) -> None:
     assert add(store, both) == 1
     rows = store.read(select(market_data).order_by(market_data.c.symbol))
     assert rows["price_usd"].tolist() == [1.5, 1.5]
+
+
+def test_a_row_alone_is_written_as_a_frame_of_one(store: Warehouse) -> None:
+    row = {"dataset": "d", "symbol": "BTC", "watermark": NOON, "source": "x", "details": {"b": 1, "a": [2.5, None]}}
+    with store.begin() as connection:
+        warehouse.upsert_row(connection, watermarks, row)
+    assert write(store, pd.DataFrame([row]), watermarks) == 0  # equal to the last byte of its document
+    with store.begin() as connection:
+        warehouse.upsert_row(connection, watermarks, row | {"source": None, "details": None, "watermark": NOON + HOUR})
+    held = store.read(select(watermarks)).iloc[0]
+    assert (held["watermark"], held["source"], held["details"], held["revision"]) == (NOON + HOUR, None, None, 0)
+    assert _count(store, watermarks, watermarks.c.details.is_(null())) == 1
+    with pytest.raises(StoreError, match="rows for watermarks were refused"), store.begin() as connection:
+        warehouse.upsert_row(connection, watermarks, row | {"watermark": None})
 
 
 @pytest.mark.parametrize("writing", [write, add])
