@@ -169,7 +169,7 @@ def insert_missing(connection: Connection, table: Table, frame: pd.DataFrame) ->
 
 
 def upsert_row(connection: Connection, table: Table, row: Mapping[str, Any]) -> None:
-    """`upsert` of one row by names of columns, without the cost of a frame.
+    """`upsert` of one row, without the cost of a frame; what is None is left out, and becomes NULL or its default.
 
     Raises
     ------
