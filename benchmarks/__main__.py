@@ -9,7 +9,7 @@ from typing import Final
 from benchmarks import features, history, hourly, politeness, recording, serving, simulate, training, writes
 
 PARTS: Final = {
-    "tick": (hourly.run, "one hour's work beside a row-by-row baseline; 5, 50 and 500 symbols; about 15 minutes"),
+    "tick": (hourly.run, "one hour's work beside a row-by-row baseline; 5, 50 and 500 symbols; about three minutes"),
     "writes": (writes.run, "upserts of candles and feature rows on SQLite and Postgres; about a minute"),
     "history": (history.run, "a year of 5 symbols backfilled from a replay server, on both; about 3 minutes"),
     "features": (features.run, "indicators beside plain pandas; 5, 50 and 500 symbols; about two minutes"),

@@ -20,19 +20,19 @@ document: Final = partial(json.dumps, sort_keys=True, allow_nan=False)  # JSON o
 
 
 def doubles(columns: Sequence[Column[Any]], frame: pd.DataFrame) -> NDArray[np.float64]:
-    """Floats, NaN where missing, shape (n_rows, n_columns); those that are floats at once, since rows have many.
+    """Floats, NaN where missing, shape (n_rows, n_columns); at once where all are numbers, since rows have many.
 
     Raises
     ------
     StoreError
         One is infinite.
     """
-    given = frame[[column.name for column in columns]]
-    exact = (given.dtypes == np.float64).to_numpy(bool)
-    floats = np.empty(given.shape)
-    floats[:, exact] = given.loc[:, exact].to_numpy()
-    for i in np.flatnonzero(~exact):
-        floats[:, i] = given.iloc[:, i].to_numpy(dtype=np.float64, na_value=np.nan)
+    names = [column.name for column in columns]
+    floats: NDArray[np.float64] = frame[names].to_numpy()
+    if floats.dtype != np.float64:  # some are objects, None among them perhaps
+        floats = np.empty(floats.shape)
+        for i, name in enumerate(names):
+            floats[:, i] = frame[name].to_numpy(dtype=np.float64, na_value=np.nan)
     if (infinite := np.isinf(floats).any(axis=0)).any():
         column = columns[int(infinite.argmax())]
         raise StoreError(f"column {column.table.name}.{column.name} got an infinite value: mend what computed it")
