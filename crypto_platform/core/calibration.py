@@ -56,6 +56,11 @@ def apply(calibrator: Calibrator, scores: Floats) -> Floats:
     return np.asarray(np.interp(scores, calibrator[0], calibrator[1]))
 
 
+def apply_all(calibrators: Mapping[str, Floats], forecasts: Mapping[str, Floats]) -> dict[str, Floats]:
+    """Forecasts of several models, each calibrated where there is a calibrator of its name."""
+    return {name: apply(calibrators.get(name), scores) for name, scores in forecasts.items()}
+
+
 def is_sound(calibrator: Floats) -> bool:
     """Whether an array is a calibrator: a rising sigmoid, or points of a curve that never falls within [0, 1]."""
     if not np.isfinite(calibrator).all():

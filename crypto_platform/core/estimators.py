@@ -6,13 +6,11 @@ scikit-learn is imported inside functions: a tick that trains nothing does not p
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from crypto_platform.core import calibration
 from crypto_platform.core.signals import CLASSIFIERS, MODELS, REGRESSOR
 from crypto_platform.errors import NotTrainableError
 
@@ -102,7 +100,6 @@ class Fitted:
     feature_names: tuple[str, ...]
     horizon: int
     scaling: Mapping[str, Mapping[str, Sequence[float]]] = field(default_factory=dict)
-    calibrators: Mapping[str, Floats] = field(default_factory=dict)  # of `core.calibration`; absent: scores as they are
 
 
 def risk_of(inputs: Floats, feature_names: Sequence[str], horizon: int) -> Floats:
@@ -177,14 +174,8 @@ def fit(rows: TrainingSet, parameters: ModelParameters) -> Fitted:
     return Fitted(models, parameters, rows.feature_names, rows.horizon, scaling)
 
 
-def predict(
-    models: Mapping[str, Any],
-    inputs: Floats,
-    feature_names: Sequence[str],
-    horizon: int,
-    calibrators: Mapping[str, Floats] = MappingProxyType({}),
-) -> dict[str, Floats]:
-    """Forecast of each model for each row, calibrated where there is a calibrator.
+def predict(models: Mapping[str, Any], inputs: Floats, feature_names: Sequence[str], horizon: int) -> dict[str, Floats]:
+    """Forecast of each model for each row, not calibrated.
 
     Returns
     -------
@@ -196,9 +187,6 @@ def predict(
     if set(models) != set(MODELS):
         raise ValueError(f"models {sorted(models)} are not {sorted(MODELS)}")
     with threadpool_limits(1):
-        forecasts = {
-            name: calibration.apply(calibrators.get(name), models[name].predict_proba(inputs)[:, 1])
-            for name in CLASSIFIERS
-        }
+        forecasts = {name: models[name].predict_proba(inputs)[:, 1] for name in CLASSIFIERS}
         forecasts[REGRESSOR] = models[REGRESSOR].predict(inputs) * risk_of(inputs, feature_names, horizon)
     return forecasts

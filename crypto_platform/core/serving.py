@@ -168,7 +168,7 @@ def predict(form: ServingForm, inputs: Floats) -> dict[str, Floats]:
         BOOSTING: expit(arrays[f"{BOOSTING}.baseline"] + boosted),
         REGRESSOR: _linear(arrays, REGRESSOR, inputs) * risk_of(inputs, form.feature_names, form.horizon),
     }
-    return {name: calibration.apply(form.calibrators.get(name), scores) for name, scores in forecasts.items()}
+    return calibration.apply_all(form.calibrators, forecasts)
 
 
 def novelty(form: ServingForm, inputs: Floats) -> Floats:

@@ -22,7 +22,7 @@ from crypto_platform.errors import NotTrainableError
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-Each = Callable[..., Iterable[Any]]  # `map`, or that of a pool of processes
+Each = Callable[..., Iterable[Any]]  # `map`, or that of a pool of processes, which begins at once
 
 IMPORTANCE_ROWS: Final = 500
 
@@ -173,20 +173,22 @@ def _unlike(fitted: estimators.Fitted, train: TrainingSet, test: TrainingSet) ->
     return distances.novelty(distances.reference((train.inputs - mean) / scale), (test.inputs - mean) / scale)
 
 
-def score_newest(
-    rows: TrainingSet, fold: Fold, parameters: ModelParameters, calibrators: Mapping[str, Floats], span: int
-) -> OutOfSample:
-    """Forecasts of the newest hours by the recipe fitted before them; of a holdout to be called once.
+def score(rows: TrainingSet, fold: Fold, parameters: ModelParameters) -> dict[str, Floats]:
+    """Uncalibrated forecasts of a fold's test part by the recipe fitted before it.
 
     Raises
     ------
     NotTrainableError
         The training part has one direction only.
     """
-    fitted = estimators.fit(rows.take(fold.train), parameters)
-    inputs = rows.inputs[fold.test]
-    forecasts = estimators.predict(fitted.models, inputs, rows.feature_names, rows.horizon, calibrators)
-    return _out_of_sample(rows, [fold], forecasts, span)
+    return _score_fold(rows, fold, np.empty(0, dtype=np.int64), parameters, novelty=False)[0]
+
+
+def of_newest(
+    rows: TrainingSet, fold: Fold, scores: Mapping[str, Floats], calibrators: Mapping[str, Floats], span: int
+) -> OutOfSample:
+    """Forecasts of the newest hours: their scores of `score`, calibrated; of a holdout to be called once."""
+    return _out_of_sample(rows, [fold], calibration.apply_all(calibrators, scores), span)
 
 
 def _spans(rows: TrainingSet, folds: Sequence[Fold]) -> list[Span]:

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from functools import partial
-from itertools import starmap
+from itertools import chain, starmap
 from operator import call
 from typing import Any, Final
 
@@ -19,9 +19,9 @@ from crypto_platform.core.estimators import ModelParameters, TrainingSet
 from crypto_platform.core.hours import as_of as usable_from
 from crypto_platform.core.promotion import Trial
 from crypto_platform.core.signals import ENSEMBLE
-from crypto_platform.core.splits import Plan
+from crypto_platform.core.splits import Fold, Plan
 from crypto_platform.core.training_report import SHOWN_FEATURES
-from crypto_platform.core.validation import Each, Floats, WalkForward
+from crypto_platform.core.validation import Each, Floats, OutOfSample, WalkForward
 from crypto_platform.errors import ArtifactError, NotTrainableError
 from crypto_platform.operations import registry, training_rows, watch
 from crypto_platform.operations.decide import Rules
@@ -88,7 +88,7 @@ def train(
     expiry : timedelta
         Age of a champion's training data beyond which the gate asks less beside it.
     workers : int
-        Processes, one thread each; they share the folds where there are fewer series than processes.
+        Processes, one thread each, which share the fits of all series.
     importance_rows : int
         Out-of-sample rows that the importance of features is measured on; 0 does not.
     reason : str
@@ -129,15 +129,15 @@ def train(
 
 
 def _run(jobs: Sequence[tuple[Any, ...]], workers: int) -> Iterator[Trained]:
-    """Each as soon as it is there, in order: what is registered is not lost with what comes after."""
+    """Each as soon as it is there, in order: what is registered is not lost with what comes after.
+
+    The processes share the fits of all jobs, so that one job keeps all of them busy, and so does the last of many.
+    """
     if workers == 1 or not jobs:
         yield from starmap(_train_one, jobs)
         return
-    with pool(workers) as processes, ThreadPoolExecutor(len(jobs), thread_name_prefix="train") as threads:
-        if len(jobs) < workers:
-            yield from threads.map(partial(_train_one, each=processes.map), *zip(*jobs, strict=True))
-        else:
-            yield from processes.map(_train_one, *zip(*jobs, strict=True))
+    with pool(workers) as processes, ThreadPoolExecutor(workers + 1, thread_name_prefix="train") as threads:
+        yield from threads.map(partial(_train_one, each=processes.map), *zip(*jobs, strict=True))
 
 
 def _train_one(
@@ -160,16 +160,22 @@ def _train_one(
         newest = rows.take(splits.newest_window(rows.hours, int(rows.hours[-1]), plan))
         estimators.require_trainable(newest)
         folds = splits.walk_forward_folds(rows.hours, horizon, plan, estimators.MIN_ROWS)
-        validated = validation.walk_forward(rows, folds, parameters, plan.test, importance_rows, each)
-        files, trial, held_out, scores = each(
+        trial, holdout = _trial_fold(rows, plan), splits.holdout_fold(rows.hours, horizon, plan, estimators.MIN_ROWS)
+        ahead = each(  # no fit depends on another; the longest comes first
             call,
             (
-                partial(_refit, newest, parameters, validated.calibrators),
-                partial(_try, rows, plan, parameters, validated),
-                partial(_hold_out, rows, plan, parameters, validated),
-                partial(metrics.evaluate, validated.forecasts, rows, parameters.seed),
+                partial(_refit, newest, parameters),
+                partial(_score, rows, trial, parameters),
+                partial(_score, rows, holdout, parameters),
             ),
         )
+        validated = validation.walk_forward(rows, folds, parameters, plan.test, importance_rows, each)
+        files, tried, held_out = ahead
+        shown = [(validated.forecasts, metrics.POOLED)]
+        if holdout:
+            shown.append((_of_newest(rows, holdout, held_out, validated, plan.holdout), metrics.HOLDOUT))
+        scores = each(call, [partial(metrics.evaluate, made, rows, parameters.seed, name) for made, name in shown])
+        scores = list(chain.from_iterable(scores))
     except NotTrainableError as error:
         return replace(nothing, refusal=str(error))
     except ArtifactError as error:
@@ -181,11 +187,11 @@ def _train_one(
         horizon,
         feature_set,
         files,
-        scores + held_out,
+        scores,
         (int(newest.hours[0]), int(newest.hours[-1])),
         len(newest),
         training_rows.data_hash(rows),
-        trial,
+        _trial(rows, trial, tried, validated),
         plan.embargo,
         said={
             "plan": asdict(plan),
@@ -199,33 +205,34 @@ def _train_one(
     )
 
 
-def _refit(newest: TrainingSet, parameters: ModelParameters, calibrators: Mapping[str, Floats]) -> dict[str, bytes]:
+def _refit(newest: TrainingSet, parameters: ModelParameters) -> dict[str, bytes]:
     """Files of what is to serve."""
-    fitted = replace(estimators.fit(newest, parameters), calibrators=calibrators)
-    return bundles.to_files(fitted, newest.inputs)
+    return bundles.to_files(estimators.fit(newest, parameters), newest.inputs)
 
 
-def _hold_out(
-    rows: TrainingSet, plan: Plan, parameters: ModelParameters, validated: WalkForward
-) -> list[metrics.Metric]:
-    """Scores of the final holdout, none where the history is too short for one."""
-    fold = splits.holdout_fold(rows.hours, rows.horizon, plan, estimators.MIN_ROWS)
-    if fold is None:
-        return []
+def _score(rows: TrainingSet, fold: Fold | None, parameters: ModelParameters) -> Mapping[str, Floats]:
+    """Scores of a fold apart from the folds; none where the history is too short for it."""
+    return validation.score(rows, fold, parameters) if fold else {}
+
+
+def _of_newest(
+    rows: TrainingSet, fold: Fold, scores: Mapping[str, Floats], validated: WalkForward, span: int
+) -> OutOfSample:
+    """Calibrated as they would have been then."""
     calibrators = validated.calibrators_at(rows, int(rows.hours[fold.test[0]]))
-    made = validation.score_newest(rows, fold, parameters, calibrators, plan.holdout)
-    return metrics.evaluate(made, rows, parameters.seed, metrics.HOLDOUT)
+    return validation.of_newest(rows, fold, scores, calibrators, span)
 
 
-def _try(rows: TrainingSet, plan: Plan, parameters: ModelParameters, validated: WalkForward) -> Trial:
-    """The recipe, fitted before the newest hours and calibrated as it would have been then, on these hours."""
-    rules = promotion.RULES
-    spans = (rules.min_pairs, rules.window_hours)
-    fold = splits.trial_fold(rows.hours, rows.horizon, plan, spans, estimators.MIN_ROWS)
+def _trial_fold(rows: TrainingSet, plan: Plan) -> Fold | None:
+    spans = (promotion.RULES.min_pairs, promotion.RULES.window_hours)
+    return splits.trial_fold(rows.hours, rows.horizon, plan, spans, estimators.MIN_ROWS)
+
+
+def _trial(rows: TrainingSet, fold: Fold | None, scores: Mapping[str, Floats], validated: WalkForward) -> Trial:
+    """The recipe, fitted before the newest hours, on these hours."""
     if fold is None:
         return Trial.empty(rows.horizon)
-    calibrators = validated.calibrators_at(rows, int(rows.hours[fold.test[0]]))
-    made = validation.score_newest(rows, fold, parameters, calibrators, len(fold.test))
+    made = _of_newest(rows, fold, scores, validated, len(fold.test))
     return Trial(
         rows.hours[fold.test], rows.directions[fold.test], made.prob_up[ENSEMBLE], made.base_rate, rows.horizon
     )

@@ -59,9 +59,9 @@ def to_files(fitted: Fitted, inputs: NDArray[np.float64]) -> dict[str, bytes]:
     scaling = {name: {"feature_names": list(fitted.feature_names), **values} for name, values in fitted.scaling.items()}
     files[SCALING] = json.dumps(scaling, indent=1, sort_keys=True).encode()
 
-    said = (fitted.feature_names, fitted.horizon, fitted.calibrators)
+    said = (fitted.feature_names, fitted.horizon)
     theirs = estimators.predict(fitted.models, inputs, *said)
-    ours = serving.predict(_serving_form(files[SERVING], *said), inputs)
+    ours = serving.predict(_serving_form(files[SERVING], *said, {}), inputs)
     apart, name = serving.largest_difference(ours, theirs)
     if apart > serving.TOLERANCE:
         raise ArtifactError(

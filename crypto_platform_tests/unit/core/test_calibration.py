@@ -127,3 +127,11 @@ def test_a_stored_calibrator_comes_back_to_the_last_bit() -> None:
     np.testing.assert_array_equal(calibration.stored(manifest)["random_forest"], line)
     assert calibration.stored({}) == {}
     assert calibration.apply(None, np.array([0.3])) == 0.3
+
+
+def test_calibrators_change_the_forecasts_they_are_for_alone() -> None:
+    given = {"random_forest": np.array([0.2, 0.7]), "ridge_regression": np.array([-0.01, 0.02])}
+    found = calibration.apply_all({"random_forest": np.array([0.5, 0.1])}, given)
+    assert found["ridge_regression"] is given["ridge_regression"]
+    odds = np.log(given["random_forest"] / (1 - given["random_forest"]))
+    np.testing.assert_allclose(found["random_forest"], 1 / (1 + np.exp(-(0.5 * odds + 0.1))))

@@ -107,13 +107,3 @@ def test_models_of_another_set_are_refused(fitted: estimators.Fitted) -> None:
     incomplete = {name: model for name, model in fitted.models.items() if name != REGRESSOR}
     with pytest.raises(ValueError, match="are not"):
         estimators.predict(incomplete, rows().inputs, NAMES, 1)
-
-
-def test_calibrators_change_the_classifiers_they_are_for_alone(fitted: estimators.Fitted) -> None:
-    inputs = rows(seed=2).inputs
-    plain = estimators.predict(fitted.models, inputs, NAMES, 1)
-    calibrated = estimators.predict(fitted.models, inputs, NAMES, 1, {"random_forest": np.array([0.5, 0.1])})
-    for name in MODELS:
-        assert np.array_equal(plain[name], calibrated[name]) == (name != "random_forest")
-    odds = np.log(plain["random_forest"] / (1 - plain["random_forest"]))
-    np.testing.assert_allclose(calibrated["random_forest"], 1 / (1 + np.exp(-(0.5 * odds + 0.1))))

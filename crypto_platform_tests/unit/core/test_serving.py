@@ -1,6 +1,5 @@
 """Laws of the serving form: it forecasts as scikit-learn does, on any inputs, and a row alike alone and in a crowd."""
 
-from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -9,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy import special
 
-from crypto_platform.core import estimators, serving
+from crypto_platform.core import calibration, estimators, serving
 from crypto_platform.core.estimators import VOLATILITY_FEATURE, Fitted, ModelParameters, TrainingSet
 from crypto_platform.core.serving import ServingForm
 from crypto_platform.core.signals import MODELS
@@ -32,16 +31,16 @@ def pair(seed: int) -> tuple[Fitted, ServingForm]:
     returns = 0.01 * (np.sign(inputs[:, 0]) + inputs[:, 2] + rng.normal(size=500) - 0.7)
     rows = TrainingSet(np.arange(500), inputs, returns, (returns > 0).astype(np.int64), NAMES, 3)
     fitted = estimators.fit(rows, ModelParameters(forest_trees=20, boosting_iterations=20, seed=seed))
-    fitted = replace(fitted, calibrators=CALIBRATORS if seed % 2 else {})
     arrays = serving.flatten(fitted.models)
-    return fitted, serving.from_arrays(arrays | serving.reference(arrays, inputs), NAMES, 3, fitted.calibrators)
+    calibrators = CALIBRATORS if seed % 2 else {}
+    return fitted, serving.from_arrays(arrays | serving.reference(arrays, inputs), NAMES, 3, calibrators)
 
 
 def assert_equal(seed: int, inputs: np.ndarray) -> None:
     fitted, form = pair(seed)
     ours = serving.predict(form, inputs)
     with np.errstate(invalid="ignore"):  # its check sums all inputs in float32, in which huge ones are inf - inf
-        theirs = estimators.predict(fitted.models, inputs, NAMES, 3, fitted.calibrators)
+        theirs = calibration.apply_all(form.calibrators, estimators.predict(fitted.models, inputs, NAMES, 3))
     assert list(ours) == list(theirs) == list(MODELS)
     for name in MODELS:
         np.testing.assert_allclose(ours[name], theirs[name], rtol=1e-12, atol=1e-12, err_msg=name)

@@ -68,7 +68,9 @@ def test_the_holdout_plays_no_part_in_what_is_validated() -> None:
         validated = validation.walk_forward(known, walk_forward_folds(known.hours, 1, plan), QUICK, plan.test)
         fold = holdout_fold(known.hours, 1, plan)
         assert fold is not None
-        held = validation.score_newest(known, fold, QUICK, validated.calibrators, plan.holdout)
+        held = validation.of_newest(
+            known, fold, validation.score(known, fold, QUICK), validated.calibrators, plan.holdout
+        )
         results.append((validated, held))
     (first, held), (second, held_again) = results
     assert held.rows.tolist() == list(range(800, 900))

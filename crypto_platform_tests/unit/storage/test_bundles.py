@@ -18,7 +18,7 @@ import skops.io
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from crypto_platform.core import estimators, serving
+from crypto_platform.core import calibration, estimators, serving
 from crypto_platform.core.estimators import VOLATILITY_FEATURE, Fitted, ModelParameters, TrainingSet
 from crypto_platform.core.signals import MODELS
 from crypto_platform.errors import ArtifactError
@@ -103,17 +103,14 @@ def test_what_is_published_forecasts_as_what_was_fitted(
     returns[:2] = 0.01, -0.01
     rows = TrainingSet(np.arange(n), inputs, returns, (returns > 0).astype(np.int64), names, 3)
     fitted = estimators.fit(rows, replace(parameters, seed=seed))
-    if calibrated:
-        fitted = replace(fitted, calibrators={"random_forest": np.array([0.1, 0.9])})
-    said = {
-        "features": list(names),
-        "horizon": 3,
-        "calibrators": {n: c.tolist() for n, c in fitted.calibrators.items()},
-    }
+    calibrators = {"random_forest": np.array([0.1, 0.9])} if calibrated else {}
+    said = {"features": list(names), "horizon": 3, "calibrators": {n: c.tolist() for n, c in calibrators.items()}}
     bundle = publish(bundles.to_files(fitted, inputs), said)
     asked = np.concatenate([inputs, scale * rng.normal(size=(20, columns + 1)) ** 2])
-    wanted = estimators.predict(fitted.models, asked, names, 3, fitted.calibrators)
-    kept = estimators.predict(bundles.load_models(bundle), asked, names, 3, fitted.calibrators)
+    wanted, kept = (
+        calibration.apply_all(calibrators, estimators.predict(models, asked, names, 3))
+        for models in (fitted.models, bundles.load_models(bundle))
+    )
     served = serving.predict(bundles.load_serving(bundle), asked)
     for name in MODELS:
         np.testing.assert_array_equal(kept[name], wanted[name])
