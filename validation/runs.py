@@ -73,7 +73,8 @@ def _walk(
     if fold is None:
         return rows, found.forecasts, None
     calibrators = found.calibrators_at(rows, int(rows.hours[fold.test[0]]))
-    return rows, found.forecasts, validation.score_newest(rows, fold, parameters, calibrators, plan.holdout)
+    scores = validation.score(rows, fold, parameters)
+    return rows, found.forecasts, validation.of_newest(rows, fold, scores, calibrators, plan.holdout)
 
 
 def _save(path: Path, truth: TrainingSet, result: OutOfSample, holdout: OutOfSample | None) -> None:

@@ -159,7 +159,7 @@ def train(names: list[str] = Names, now: str = AsOf, as_json: bool = Json) -> No
             horizons=s.horizons,
             train_days=s.train_days,
             parameters=p.parameters,
-            workers=s.workers,
+            workers=p.workers,
             reason="command line",
             expiry=timedelta(days=s.expiry_days),
             clock=None if now else p.clock.now,

@@ -228,6 +228,7 @@ def _served(market: Market, settings: Settings, start: datetime, until: datetime
                     settings=served,
                     parameters=platform.parameters,
                     rules=platform.rules,
+                    workers=platform.workers,
                 ),
                 history,
             )

@@ -10,6 +10,7 @@ from crypto_platform.core.calibrated import CalibratedRules
 from crypto_platform.core.estimators import ModelParameters
 from crypto_platform.core.retraining import Restraint
 from crypto_platform.operations.decide import Rules
+from crypto_platform.operations.workers import Workers
 from crypto_platform.settings import Settings
 from crypto_platform.sources import catalog
 from crypto_platform.sources.base import CandleSource, SentimentSource, SnapshotSource
@@ -108,6 +109,11 @@ class Platform:
 
         return receivers.targets(config, _slack_client)
 
+    @cached_property
+    def workers(self) -> Workers:
+        """Processes that share what takes long."""
+        return Workers(self.settings.workers)
+
     @property
     def parameters(self) -> ModelParameters:
         """Sizes of the models."""
@@ -134,9 +140,11 @@ class Platform:
         return datetime.fromisoformat(said) if said else self.clock.now()
 
     def close(self) -> None:
-        """Give back the store's connections."""
+        """Give back the store's connections, and end the workers."""
         if "store" in self.__dict__:
             self.store.close()
+        if "workers" in self.__dict__:
+            self.workers.close()
 
 
 def _slack_client(token: str) -> Any:

@@ -25,6 +25,7 @@ from crypto_platform.core.retraining import (
     Trainings,
     standardized_shift,
 )
+from crypto_platform.core.validation import Each
 from crypto_platform.operations import drift, promotion, registry, watch
 from crypto_platform.operations.registry import Served
 from crypto_platform.operations.results import Report, SymbolResult, joined
@@ -72,6 +73,7 @@ def review_and_record(
     rules: Rules,
     expiry: timedelta,
     feature_set: FeatureSet = DEFAULT,
+    each: Each = map,
 ) -> Report:
     """Review what was promoted, then decide on what serves: see `promotion.review` and `record`.
 
@@ -80,7 +82,7 @@ def review_and_record(
     reviewed = promotion.review(
         store, artifacts, symbols, as_of=as_of, horizons=horizons, expiry=expiry, feature_set=feature_set
     )
-    decided = record(store, symbols, as_of=as_of, horizons=horizons, rules=rules, feature_set=feature_set)
+    decided = record(store, symbols, as_of=as_of, horizons=horizons, rules=rules, feature_set=feature_set, each=each)
     return joined(decided, reviewed)
 
 
@@ -92,10 +94,11 @@ def judge(
     horizons: Sequence[int],
     rules: Rules,
     feature_set: FeatureSet = DEFAULT,
+    each: Each = map,
 ) -> dict[Key, Verdicts]:
     """Both verdicts on each (symbol, horizon) from what was known at `as_of`.
 
-    No decision is written; the day's drift is measured where it was not yet.
+    No decision is written; the day's drift is measured where it was not yet, by `each`.
     """
     keys = [(symbol, horizon) for symbol in symbols for horizon in horizons]
     champions = registry.champions(store, symbols, as_of)
@@ -108,7 +111,7 @@ def judge(
     begun = min((served.since for served in champions.values()), default=as_of)
     outcomes = watch.outcomes(store, symbols, max(min(oldest, begun), as_of - watch.LONGEST), as_of)
     of_key = {(str(symbol), int(h)): rows for (symbol, h), rows in outcomes.groupby(["symbol", "horizon"])}
-    days = drift.of_days(store, symbols, as_of=as_of, feature_set=feature_set)
+    days = drift.of_days(store, symbols, as_of=as_of, feature_set=feature_set, each=each)
     inputs = dict(iter(_inputs(store, symbols, as_of, rules.classic, feature_set).groupby("symbol")))
     shifts = {symbol: _shifts(inputs.get(symbol), as_of, rules.classic) for symbol in symbols}
     verdicts = {}
@@ -135,9 +138,10 @@ def record(
     horizons: Sequence[int],
     rules: Rules,
     feature_set: FeatureSet = DEFAULT,
+    each: Each = map,
 ) -> Report:
     """Judge every symbol and write the decision, also where it is `no`."""
-    verdicts = judge(store, symbols, as_of=as_of, horizons=horizons, rules=rules, feature_set=feature_set)
+    verdicts = judge(store, symbols, as_of=as_of, horizons=horizons, rules=rules, feature_set=feature_set, each=each)
     results = []
     for symbol in symbols:
         mine = [verdicts[symbol, horizon] for horizon in horizons]

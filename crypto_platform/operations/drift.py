@@ -1,6 +1,6 @@
 """Drift of each symbol, measured once a UTC day and kept in `monitoring_metrics`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Final
@@ -14,6 +14,7 @@ from crypto_platform.core.calibrated import DriftDay
 from crypto_platform.core.drift import REFERENCE_HOURS, WINDOW_HOURS, Drift
 from crypto_platform.core.features import DEFAULT, FeatureSet
 from crypto_platform.core.hours import HOUR, newest_closed
+from crypto_platform.core.validation import Each
 from crypto_platform.operations import feature_rows
 from crypto_platform.operations.aliases import CHAMPION
 from crypto_platform.storage import warehouse
@@ -26,7 +27,10 @@ CALENDAR: Final = frozenset({"hour_sin", "hour_cos", "dow_sin", "dow_cos", "is_w
 LN_VOLUME, COMPLETE, MISSING, PROBABILITY, NOVEL = "ln_volume", "complete", "missing_features", "prob_up", "novel"
 RATES: Final = frozenset({COMPLETE, MISSING, PROBABILITY, NOVEL})
 
+BATCH: Final = 16  # symbols whose rows are in memory at a time
+
 Days = tuple[DriftDay | None, DriftDay | None]
+Sides = tuple[Mapping[str, np.ndarray], Mapping[str, np.ndarray]]  # reference and current, of `core.drift.compare`
 
 
 def channels_of(feature_set: FeatureSet) -> tuple[str, ...]:
@@ -35,9 +39,14 @@ def channels_of(feature_set: FeatureSet) -> tuple[str, ...]:
 
 
 def of_days(
-    store: Warehouse, symbols: Sequence[str], *, as_of: datetime, feature_set: FeatureSet = DEFAULT
+    store: Warehouse,
+    symbols: Sequence[str],
+    *,
+    as_of: datetime,
+    feature_set: FeatureSet = DEFAULT,
+    each: Each = map,
 ) -> dict[str, Days]:
-    """Drift of today and of the day before, measured now where today has none yet.
+    """Drift of today and of the day before, measured now by `each` where today has none yet.
 
     Returns
     -------
@@ -46,10 +55,14 @@ def of_days(
     """
     today = as_of.replace(hour=0, minute=0, second=0, microsecond=0)
     held = _stored(store, symbols, today - DAY, as_of)
-    for symbol in symbols:  # in turn: threads hand the interpreter to one another, and take a fifth longer
-        if (symbol, today) not in held and (measured := measure(store, symbol, as_of, feature_set)):
-            with store.begin() as connection:
-                warehouse.insert_missing(connection, monitoring_metrics, _row(symbol, as_of, measured))
+    lacking = [symbol for symbol in symbols if (symbol, today) not in held]
+    for first in range(0, len(lacking), BATCH):
+        batch = lacking[first : first + BATCH]
+        sides = (_sides(store, symbol, as_of, feature_set) for symbol in batch)
+        for symbol, measured in zip(batch, each(_compare, sides), strict=True):
+            if measured:
+                with store.begin() as connection:
+                    warehouse.insert_missing(connection, monitoring_metrics, _row(symbol, as_of, measured))
     held = _stored(store, symbols, today - DAY, as_of)
     return {symbol: (held.get((symbol, today)), held.get((symbol, today - DAY))) for symbol in symbols}
 
@@ -100,6 +113,15 @@ def _row(symbol: str, as_of: datetime, measured: Drift) -> pd.DataFrame:
 
 def measure(store: Warehouse, symbol: str, as_of: datetime, feature_set: FeatureSet = DEFAULT) -> Drift | None:
     """The newest week of a symbol against the 90 days before it; None without features."""
+    return _compare(_sides(store, symbol, as_of, feature_set))
+
+
+def _compare(sides: Sides | None) -> Drift | None:
+    return drift.compare(*sides, RATES) if sides else None
+
+
+def _sides(store: Warehouse, symbol: str, as_of: datetime, feature_set: FeatureSet) -> Sides | None:
+    """The 90 days, and the week after them, hour by hour."""
     newest = newest_closed(as_of)
     first = newest - (REFERENCE_HOURS + WINDOW_HOURS - 1) * HOUR
     inputs = store.read(
@@ -119,10 +141,9 @@ def measure(store: Warehouse, symbol: str, as_of: datetime, feature_set: Feature
         return None
     rows = feature_rows.unpack(inputs, feature_set).set_index("timestamp").reindex(hours)
     values = _channels(rows, channels_of(feature_set)) | _levels(store, symbol, hours)
-    return drift.compare(
+    return (
         {name: series[:-WINDOW_HOURS] for name, series in values.items()},
         {name: series[-WINDOW_HOURS:] for name, series in values.items()},
-        RATES,
     )
 
 

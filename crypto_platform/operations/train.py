@@ -27,7 +27,7 @@ from crypto_platform.operations import registry, training_rows, watch
 from crypto_platform.operations.decide import Rules
 from crypto_platform.operations.registration import Trained, register
 from crypto_platform.operations.results import Report, SymbolResult
-from crypto_platform.operations.workers import pool
+from crypto_platform.operations.workers import ALONE, Workers
 from crypto_platform.storage import bundles
 from crypto_platform.storage.artifacts import ArtifactStore
 from crypto_platform.storage.warehouse import Warehouse
@@ -65,7 +65,7 @@ def train(
     train_days: int,
     parameters: ModelParameters,
     expiry: timedelta,
-    workers: int = 1,
+    workers: Workers = ALONE,
     importance_rows: int = validation.IMPORTANCE_ROWS,
     reason: str = "requested",
     clock: Callable[[], datetime] | None = None,
@@ -87,8 +87,8 @@ def train(
     parameters : ModelParameters
     expiry : timedelta
         Age of a champion's training data beyond which the gate asks less beside it.
-    workers : int
-        Processes, one thread each, which share the fits of all series.
+    workers : Workers
+        Share the fits of all series.
     importance_rows : int
         Out-of-sample rows that the importance of features is measured on; 0 does not.
     reason : str
@@ -128,16 +128,16 @@ def train(
     return Report(model_versions.name, tuple(_merge(symbol, results[symbol]) for symbol in symbols))
 
 
-def _run(jobs: Sequence[tuple[Any, ...]], workers: int) -> Iterator[Trained]:
+def _run(jobs: Sequence[tuple[Any, ...]], workers: Workers) -> Iterator[Trained]:
     """Each as soon as it is there, in order: what is registered is not lost with what comes after.
 
-    The processes share the fits of all jobs, so that one job keeps all of them busy, and so does the last of many.
+    The workers share the fits of all jobs, so that one job keeps all of them busy, and so does the last of many.
     """
-    if workers == 1 or not jobs:
+    if workers.n == 1 or not jobs:
         yield from starmap(_train_one, jobs)
         return
-    with pool(workers) as processes, ThreadPoolExecutor(workers + 1, thread_name_prefix="train") as threads:
-        yield from threads.map(partial(_train_one, each=processes.map), *zip(*jobs, strict=True))
+    with ThreadPoolExecutor(workers.n + 1, thread_name_prefix="train") as threads:
+        yield from threads.map(partial(_train_one, each=workers.each), *zip(*jobs, strict=True))
 
 
 def _train_one(

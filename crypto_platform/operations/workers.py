@@ -1,21 +1,54 @@
-"""Processes that fit models side by side, and end with the one that started them."""
+"""Processes that share work, and end with the one that started them."""
 
 import multiprocessing
 import os
 import threading
+from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing.connection import wait
-from typing import Final
+from typing import Any, Final
 
 PRELOADED: Final = ("crypto_platform.operations.train", "sklearn.ensemble", "skops.io")
 
 
-def pool(n: int) -> ProcessPoolExecutor:
-    """A pool of `n` processes whose imports are done once for all.
+class Workers:
+    """Processes of one thread each, started when there is work.
 
-    They start clean: a fork would copy this process' threads and connections. Killed in whatever way, this process
-    leaves none of them behind.
+    They start clean: a fork would copy this process' threads and connections. Their imports are done once for all.
+    Killed in whatever way, this process leaves none of them behind.
+
+    Parameters
+    ----------
+    n : int
+        How many; with one, the caller's process does the work itself.
     """
+
+    def __init__(self, n: int = 1) -> None:
+        self.n = n
+        self._starting = threading.Lock()
+        self._pool: ProcessPoolExecutor | None = None
+
+    def each(self, function: Callable[..., Any], *arguments: Iterable[Any]) -> Iterable[Any]:
+        """`map`, which several processes begin at once, and one when it is asked for the results."""
+        if self.n == 1:
+            return map(function, *arguments)
+        with self._starting:
+            if self._pool is None:
+                self._pool = _pool(self.n)
+        return self._pool.map(function, *arguments)
+
+    def close(self) -> None:
+        """End them when what they do is done; more work starts others."""
+        with self._starting:
+            ended, self._pool = self._pool, None
+        if ended:
+            ended.shutdown()
+
+
+ALONE: Final = Workers()
+
+
+def _pool(n: int) -> ProcessPoolExecutor:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(PRELOADED))
     return ProcessPoolExecutor(n, mp_context=context, initializer=_end_with_parent)

@@ -87,7 +87,7 @@ def build(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
             horizons=settings.horizons,
             train_days=settings.train_days,
             parameters=platform.parameters,
-            workers=settings.workers,
+            workers=platform.workers,
             reason=config.reason,
             expiry=timedelta(days=settings.expiry_days),
             clock=None if platform.clock.simulated else platform.clock.now,

@@ -4,11 +4,10 @@ A fit is kept in a folder once it is made, so that a killed comparison goes on.
 """
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from datetime import datetime, timedelta
 from io import BytesIO
 from pathlib import Path
-from typing import Final, Self
+from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -25,7 +24,6 @@ from crypto_platform.operations import feature_rows, training_rows
 from crypto_platform.operations.aliases import CHAMPION
 from crypto_platform.operations.machine.schedules import Key, Refit, Schedule
 from crypto_platform.operations.machine.ticks import Deployment
-from crypto_platform.operations.workers import pool
 from crypto_platform.storage.artifacts import write_atomically
 from crypto_platform.storage.warehouse import Warehouse
 from crypto_platform.tables import features, prediction_outcomes, predictions
@@ -98,7 +96,7 @@ class Forecasts:
         self._made: dict[tuple[Key, datetime], pd.Series] = {}
 
     def make(self, schedules: Sequence[Schedule], progress: Progress = lambda *_: None) -> None:
-        """Fit what the schedules need and is not there, `settings.workers` processes at a time."""
+        """Fit what the schedules need and is not there."""
         needed: dict[tuple[Key, datetime], set[int]] = {}
         for schedule in schedules:
             for key, refits in schedule.items():
@@ -109,13 +107,13 @@ class Forecasts:
             if positions:
                 rows = self._rows[fit[0]].iloc[sorted(positions)]
                 missing += [] if self._read(fit, rows) else [(fit, rows)]
-        with _Pool(self._deployment.settings.workers) as pool:
-            for first in range(0, len(missing), BATCH):
-                progress(first, len(missing))
-                batch = missing[first : first + BATCH]
-                jobs = [self._job(fit, rows) for fit, rows in batch]
-                for (fit, rows), prob in zip(batch, pool.run(jobs), strict=True):
-                    self._keep(fit, rows, prob)
+        for first in range(0, len(missing), BATCH):
+            progress(first, len(missing))
+            batch = missing[first : first + BATCH]
+            jobs = [self._job(fit, rows) for fit, rows in batch]
+            made = self._deployment.workers.each(fit_and_forecast, *zip(*jobs, strict=True))
+            for (fit, rows), prob in zip(batch, made, strict=True):
+                self._keep(fit, rows, prob)
         progress(len(missing), len(missing))
 
     def of(self, schedule: Schedule) -> pd.DataFrame:
@@ -241,25 +239,3 @@ def fit_and_forecast(
         classified = np.column_stack([made[name] for name in CLASSIFIERS])
         prob[finite] = signals.combine(classified, made[REGRESSOR]).prob_up
     return prob
-
-
-class _Pool:
-    """Processes that fit, one thread each; none where there is to be one."""
-
-    def __init__(self, workers: int) -> None:
-        self._workers = workers
-        self._pool: ProcessPoolExecutor | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._pool:
-            self._pool.shutdown()
-
-    def run(self, jobs: Sequence[Job]) -> list[NDArray[np.float64]]:
-        if self._workers == 1:
-            return [fit_and_forecast(*job) for job in jobs]
-        if self._pool is None:
-            self._pool = pool(self._workers)
-        return list(self._pool.map(fit_and_forecast, *zip(*jobs, strict=True)))

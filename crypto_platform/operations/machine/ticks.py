@@ -36,6 +36,7 @@ from crypto_platform.operations.decide import Rules
 from crypto_platform.operations.registration import REGISTERED_BEFORE
 from crypto_platform.operations.results import Report, SymbolResult
 from crypto_platform.operations.watermarks import Mark
+from crypto_platform.operations.workers import ALONE, Workers
 from crypto_platform.settings import Settings
 from crypto_platform.sources.base import CandleSource, SentimentSource, SnapshotSource
 from crypto_platform.storage.artifacts import ArtifactStore
@@ -59,7 +60,7 @@ class Deployment:
         Of a replay server.
     set_clock : callable
         Sets the replay server's clock.
-    settings, parameters, rules
+    settings, parameters, rules, workers
         As the graph would have them.
     """
 
@@ -72,6 +73,7 @@ class Deployment:
     settings: Settings
     parameters: ModelParameters
     rules: Rules
+    workers: Workers = ALONE
 
     @property
     def names(self) -> list[str]:
@@ -203,6 +205,7 @@ def _decide(d: Deployment, at: datetime) -> None:
         rules=d.rules,
         expiry=timedelta(days=s.expiry_days),
         feature_set=s.feature_set,
+        each=d.workers.each,
     )
 
 
@@ -272,7 +275,7 @@ def _train(d: Deployment, symbols: Sequence[str], at: datetime, reason: str) -> 
             horizons=s.horizons,
             train_days=s.train_days,
             parameters=d.parameters,
-            workers=s.workers,
+            workers=d.workers,
             reason=reason,
             expiry=timedelta(days=s.expiry_days),
             feature_set=s.feature_set,

@@ -86,6 +86,7 @@ def world(
             platform.settings,
             parameters,
             platform.rules,
+            platform.workers,
         )
         try:
             yield World(deployment, platform)

@@ -19,6 +19,7 @@ from crypto_platform.core.signals import SignalRules
 from crypto_platform.errors import SourceError, SourceUnavailableError
 from crypto_platform.operations import aliases, build, candles, collect, predict, settle, train
 from crypto_platform.operations.results import Report
+from crypto_platform.operations.workers import ALONE, Workers
 from crypto_platform.sources.base import Fetched
 from crypto_platform.storage.artifacts import ArtifactStore
 from crypto_platform.storage.warehouse import Warehouse
@@ -88,7 +89,7 @@ class Deployment:
     def build(self, as_of: datetime) -> Report:
         return build.build_features(self.store, self.names, as_of=as_of)
 
-    def train(self, as_of: datetime, workers: int = 1, *, gated: bool = False) -> Report:
+    def train(self, as_of: datetime, workers: Workers = ALONE, *, gated: bool = False) -> Report:
         """Train everything; unless `gated`, what was trained serves, whatever the gate says of such small models."""
         done = train.train(
             self.store,

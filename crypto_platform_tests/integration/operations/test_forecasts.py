@@ -35,6 +35,7 @@ from crypto_platform.operations import (
     watch,
 )
 from crypto_platform.operations.decide import Rules
+from crypto_platform.operations.workers import Workers
 from crypto_platform.storage.warehouse import Warehouse
 from crypto_platform.tables import (
     ab_test_results,
@@ -135,7 +136,7 @@ def test_training_again_on_the_same_moment_changes_nothing(served: Any, moment: 
 
 def test_training_nobody_is_no_failure_with_any_number_of_workers(served: Any, moment: Moment) -> None:
     served.names = ()
-    assert served.train(moment(NOW), workers=2).results == ()
+    assert served.train(moment(NOW), workers=Workers(2)).results == ()
 
 
 def test_a_later_training_becomes_champion_and_keeps_the_way_back(served: Any, moment: Moment) -> None:

@@ -1,6 +1,7 @@
 """What a training process makes of rows: repeatable, with a holdout where the history is long."""
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from crypto_platform.core import metrics
 from crypto_platform.core.estimators import ModelParameters
 from crypto_platform.operations.registration import Trained
 from crypto_platform.operations.train import IMPORTANCE, _run, _train_one
+from crypto_platform.operations.workers import ALONE, Workers
 from crypto_platform.tables.features import target_direction, target_return
 
 TINY = ModelParameters(forest_trees=3, boosting_iterations=3)
@@ -28,6 +30,13 @@ def rows(hours: int, seed: int = 1) -> pd.DataFrame:
     timestamps = pd.date_range("2026-01-05", periods=hours, freq="h", tz="UTC", unit="us")
     labels = {target_return(1): returns, target_direction(1): (returns > 0).astype(float)}
     return inputs.assign(timestamp=timestamps, **labels)
+
+
+@pytest.fixture
+def shared() -> Iterator[Workers]:
+    workers = Workers(2)
+    yield workers
+    workers.close()
 
 
 def job(frame: pd.DataFrame, importance_rows: int = 0) -> tuple[Any, ...]:
@@ -92,12 +101,21 @@ def test_equal_rows_make_equal_bundles(quarter: Trained) -> None:
     json.dumps(again.said, allow_nan=False)  # the manifest takes no other
 
 
-def test_processes_that_share_the_folds_make_the_same_of_them(quarter: Trained) -> None:
-    [again] = _run([job(rows(2160), importance_rows=200)], workers=2)
+def test_processes_that_share_the_fits_make_the_same_of_them(quarter: Trained, shared: Workers) -> None:
+    [again] = _run([job(rows(2160), importance_rows=200)], shared)
     assert again.files == quarter.files
     assert again.said == quarter.said
     assert again.scores == quarter.scores
     assert np.array_equal(again.trial.candidate, quarter.trial.candidate)
+
+
+def test_what_is_trained_side_by_side_comes_in_order(shared: Workers) -> None:
+    jobs = [job(rows(hours, seed)) for seed, hours in enumerate((720, 100, 800, 720))]  # the second is refused
+    alone, together = (list(_run(jobs, workers)) for workers in (ALONE, shared))
+    assert [made.n_rows for made in alone] == [made.n_rows for made in together]
+    assert [made.refusal for made in alone] == [made.refusal for made in together]
+    assert [made.files for made in alone] == [made.files for made in together]
+    assert [made.scores for made in alone] == [made.scores for made in together]
 
 
 def test_the_number_of_threads_changes_nothing(quarter: Trained) -> None:

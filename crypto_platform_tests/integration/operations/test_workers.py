@@ -12,12 +12,12 @@ import pytest
 STARTS_TWO = """
 import time
 
-from crypto_platform.operations.workers import pool
+from crypto_platform.operations.workers import Workers
 
 if __name__ == "__main__":
-    with pool(2) as processes:
-        print(*set(processes.map(work, range(20))), flush=True)
-        time.sleep(600)
+    workers = Workers(2)
+    print(*set(workers.each(work, range(20))), flush=True)
+    time.sleep(600)
 """
 WORK = "def work(_): import os, time; time.sleep(0.3); return os.getpid()"
 
