@@ -5,7 +5,7 @@ Once on one thread; for eight symbols on two processes beside one after the othe
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from multiprocessing import get_context
 from statistics import median
 from typing import Final
@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 
 from crypto_platform.core import estimators, metrics, splits, validation
 from crypto_platform.core.estimators import VOLATILITY_FEATURE, ModelParameters, TrainingSet
-from crypto_platform.operations.workers import pool
+from crypto_platform.operations.workers import Workers
 
 SEED: Final = 7
 MONTH: Final = 720
@@ -85,11 +85,11 @@ def run(*, quick: bool) -> str:
 
 def crowd(known: TrainingSet, parameters: ModelParameters, n_rounds: int) -> tuple[float, float, float, float]:
     """Wall seconds: plain fits of `CROWD` symbols in turn, ours on two processes; ours alone, ours beside neighbors."""
-    with pool(CORES) as processes:
-        list(processes.map(estimators.fit, [known] * CORES, [parameters] * CORES))
+    with closing(Workers(CORES)) as workers:
+        list(workers.each(estimators.fit, [known] * CORES, [parameters] * CORES))
 
         def together() -> None:
-            list(processes.map(estimators.fit, [known] * CROWD, [parameters] * CROWD))
+            list(workers.each(estimators.fit, [known] * CROWD, [parameters] * CROWD))
 
         def in_turn() -> None:
             for _ in range(CROWD):

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import numpy as np
@@ -34,9 +35,8 @@ def rows(hours: int, seed: int = 1) -> pd.DataFrame:
 
 @pytest.fixture
 def shared() -> Iterator[Workers]:
-    workers = Workers(2)
-    yield workers
-    workers.close()
+    with closing(Workers(2)) as workers:
+        yield workers
 
 
 def job(frame: pd.DataFrame, importance_rows: int = 0) -> tuple[Any, ...]:
