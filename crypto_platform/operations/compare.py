@@ -1,6 +1,7 @@
 """The arms of all experiments side by side, hour by hour, and the report of what they say."""
 
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -65,8 +66,8 @@ def compare(
     marks = watermarks.read_marks(store, ab_test_results.name, symbols)
     first = min((e.started_at for e in running), default=as_of)
     starts = {symbol: marks[symbol].watermark if symbol in marks else first for symbol in symbols}
-    held = _forecasts(store, symbols, min(starts.values(), default=as_of), as_of)
-    by_symbol = dict(iter(held.groupby("symbol")))
+    forecasts = _forecasts(store, symbols, min(starts.values(), default=as_of), as_of)
+    forecasts = forecasts[forecasts["prediction_timestamp"] >= forecasts["symbol"].map(starts)].reset_index(drop=True)
     bundles = _pinned(store, running)
 
     def probabilities(variant: Variant, rows: pd.DataFrame) -> tuple[NDArray[np.float64], Sequence[str]]:
@@ -75,17 +76,16 @@ def compare(
         of_bundle = _of_bundle(store, artifacts, bundles[variant.version], variant.model, rows, feature_set)
         return of_bundle, [variant.version] * len(rows)
 
-    results = []
-    for symbol, start in starts.items():
-        forecasts = by_symbol.get(symbol, held.iloc[:0])
-        forecasts = forecasts[forecasts["prediction_timestamp"] >= start]
-        rows = [arm for e in running for arm in _arms(e, symbol, forecasts, probabilities)]
-        open_hours = forecasts.loc[forecasts["realized_return"].isna(), "prediction_timestamp"]
-        done = max(open_hours.min().to_pydatetime(), as_of - GIVE_UP) if len(open_hours) else as_of
-        with store.begin() as connection:
-            written = warehouse.upsert(connection, ab_test_results, warehouse.records(rows)) if rows else 0
-            watermarks.write_mark(connection, ab_test_results.name, symbol, Mark(max(start, done)))
-        results.append(SymbolResult(symbol, written, details={"hours": len(forecasts)}))
+    arms = [arm for e in running for arm in _arms(e, forecasts, probabilities)]
+    waiting = forecasts[forecasts["realized_return"].isna()].groupby("symbol")["prediction_timestamp"].min()
+    done = {symbol: max(at.to_pydatetime(), as_of - GIVE_UP) for symbol, at in waiting.items()}
+    with store.begin() as connection:
+        rows = pd.concat(arms).sort_values("symbol", kind="stable") if arms else forecasts.iloc[:0]
+        written = warehouse.upsert_by_symbol(connection, ab_test_results, rows)
+        moved = {symbol: Mark(max(start, done.get(symbol, as_of))) for symbol, start in starts.items()}
+        watermarks.write_marks(connection, ab_test_results.name, moved)
+    hours = Counter(forecasts["symbol"])
+    results = (SymbolResult(symbol, written[symbol], details={"hours": hours[symbol]}) for symbol in symbols)
     return Report(ab_test_results.name, tuple(results))
 
 
@@ -159,9 +159,7 @@ def _of_bundle(
     return prob_up
 
 
-def _arms(
-    experiment: Experiment, symbol: str, forecasts: pd.DataFrame, probabilities: Probabilities
-) -> list[dict[str, Any]]:
+def _arms(experiment: Experiment, forecasts: pd.DataFrame, probabilities: Probabilities) -> list[pd.DataFrame]:
     """Rows of both arms, for the hours of the experiment that both can forecast."""
     at = forecasts["prediction_timestamp"]
     counts = (forecasts["horizon"] == experiment.horizon) & (at >= pd.Timestamp(experiment.started_at))
@@ -171,39 +169,31 @@ def _arms(
     variants = [Variant.parse(text) for text in (experiment.variant_a, experiment.variant_b)]
     made = [probabilities(variant, mine) for variant in variants]
     paired = np.isfinite(np.column_stack([prob_up for prob_up, _ in made])).all(axis=1)
+    candles = zip(mine["symbol"], mine["candle_timestamp"], strict=True)
+    published = [published_arm(experiment, symbol, candle.to_pydatetime()) for symbol, candle in candles]
+    mine = mine.assign(published_arm=published)
     return [
-        row
+        _arm(experiment, arm, variant.model, mine.assign(prob_up=prob_up, model_version=list(versions))[paired])
         for arm, variant, (prob_up, versions) in zip(ARMS, variants, made, strict=True)
-        for row in _arm(experiment, symbol, arm, variant.model, mine.assign(p=prob_up, by=list(versions))[paired])
     ]
 
 
-def _arm(experiment: Experiment, symbol: str, arm: str, model: str, rows: pd.DataFrame) -> list[dict[str, Any]]:
-    directions = rows["realized_direction"].to_numpy(float)
-    losses = log_losses(np.nan_to_num(directions).astype(int), rows["p"].to_numpy(float))
-    made = []
-    for row, truth, loss in zip(rows.itertuples(), directions, losses, strict=True):
-        side = None if row.p == 0.5 else int(row.p > 0.5)
-        known = bool(np.isfinite(truth))
-        made.append(
-            {
-                "test_name": experiment.test_name,
-                "symbol": symbol,
-                "horizon": experiment.horizon,
-                "prediction_timestamp": row.prediction_timestamp,
-                "arm": arm,
-                "model_version": row.by,
-                "model_name": model,
-                "predicted_direction": side,
-                "prob_up": row.p,
-                "confidence": max(row.p, 1 - row.p),
-                "published_arm": published_arm(experiment, symbol, row.candle_timestamp.to_pydatetime()),
-                "realized_return": row.realized_return,
-                "correct": side == int(truth) if known and side is not None else None,
-                "log_loss": float(loss) if known else None,
-            }
-        )
-    return made
+def _arm(experiment: Experiment, arm: str, model: str, rows: pd.DataFrame) -> pd.DataFrame:
+    prob_up, truth = rows["prob_up"].to_numpy(float), rows["realized_direction"].to_numpy(float)
+    sided, known = prob_up != 0.5, np.isfinite(truth)
+    called = prob_up > 0.5
+    losses = log_losses(np.nan_to_num(truth).astype(int), prob_up)
+    kept = ("symbol", "prediction_timestamp", "model_version", "prob_up", "published_arm", "realized_return")
+    return rows[list(kept)].assign(
+        test_name=experiment.test_name,
+        horizon=experiment.horizon,
+        arm=arm,
+        model_name=model,
+        predicted_direction=np.where(sided, called, np.nan),
+        confidence=np.maximum(prob_up, 1 - prob_up),
+        correct=np.where(known & sided, called == (truth == 1), None),
+        log_loss=np.where(known, losses, np.nan),
+    )
 
 
 def write_report(store: Warehouse, folder: Path, *, as_of: datetime) -> tuple[Path, dict[str, Any]]:

@@ -1,7 +1,7 @@
 """What an operation tells of its work: one result per symbol, errors included."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, ParamSpec
@@ -70,6 +70,24 @@ def joined(first: Report, second: Report) -> Report:
         return replace(result, details={**result.details, **other.details}, error=errors or None)
 
     return replace(first, results=tuple(join(result) for result in first.results))
+
+
+def together(symbols: Sequence[str], work: Callable[[Sequence[str]], Sequence[SymbolResult]]) -> Sequence[SymbolResult]:
+    """Results of what is done for all symbols in one transaction; of each alone where that fails: one holds up none.
+
+    Raises
+    ------
+    ProvenanceError
+        See `attempted`.
+    """
+    if len(symbols) > 1:
+        try:
+            return work(symbols)
+        except ProvenanceError:
+            raise
+        except Exception:
+            logger.info("a run of %d symbols at once failed: each is done alone", len(symbols), exc_info=True)
+    return [attempted(symbol, lambda one: work([one])[0], symbol) for symbol in symbols]
 
 
 def attempted(symbol: str, work: Callable[P, SymbolResult], *args: P.args, **kwargs: P.kwargs) -> SymbolResult:

@@ -1,6 +1,7 @@
 """What came of the forecasts: settled when their labels resolve, at a cost that does not grow with history."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -12,7 +13,7 @@ from crypto_platform.core.calibration import log_losses
 from crypto_platform.core.features import DEFAULT, FeatureSet
 from crypto_platform.core.hours import HOUR
 from crypto_platform.operations import watermarks
-from crypto_platform.operations.results import Report, SymbolResult, attempted
+from crypto_platform.operations.results import Report, SymbolResult, together
 from crypto_platform.operations.watermarks import Mark
 from crypto_platform.storage import warehouse
 from crypto_platform.storage.warehouse import Warehouse
@@ -33,31 +34,33 @@ def settle(store: Warehouse, symbols: Sequence[str], *, as_of: datetime, feature
     marks = watermarks.read_marks(store, prediction_outcomes.name, symbols)
     starts = {symbol: mark.watermark for symbol, mark in marks.items()}
     starts |= _first_forecasts(store, [symbol for symbol in symbols if symbol not in starts])
-    results = []
-    open_rows = _unsettled(store, symbols, starts, as_of, feature_set)
-    by_symbol = dict(iter(open_rows.groupby("symbol")))
-    for symbol in symbols:
-        rows = by_symbol.get(symbol)
-        if symbol not in starts:
-            results.append(SymbolResult(symbol, details={"settled": 0}))
-            continue
-        results.append(attempted(symbol, _settle_one, store, symbol, rows, starts[symbol], as_of))
+    rows = _unsettled(store, symbols, starts, as_of, feature_set)
+    begun = [symbol for symbol in symbols if symbol in starts]
+    done = {r.symbol: r for r in together(begun, lambda chosen: _settle(store, rows, starts, chosen, as_of))}
+    results = (done.get(symbol) or SymbolResult(symbol, details={"settled": 0}) for symbol in symbols)
     return Report(prediction_outcomes.name, tuple(results))
 
 
-def _settle_one(
-    store: Warehouse, symbol: str, rows: pd.DataFrame | None, start: datetime, as_of: datetime
-) -> SymbolResult:
-    """Score a symbol's open forecasts and move its mark."""
-    scored = _score(rows) if rows is not None else pd.DataFrame()
+def _settle(
+    store: Warehouse, rows: pd.DataFrame, starts: Mapping[str, datetime], symbols: Sequence[str], as_of: datetime
+) -> list[SymbolResult]:
+    """Score the open forecasts of some symbols and move their marks."""
+    rows = rows[rows["symbol"].isin(symbols)]
+    scored = _score(rows)
+    done = _done_until(rows, as_of)
+    marks = {symbol: Mark(max(starts[symbol], done.get(symbol, _oldest_open(as_of)))) for symbol in symbols}
     with store.begin() as connection:
-        written = warehouse.insert_missing(connection, prediction_outcomes, scored)
-        watermarks.write_mark(connection, prediction_outcomes.name, symbol, Mark(_done_until(rows, start, as_of)))
-    details = {"settled": len(scored)}
-    if len(scored):
-        known = scored["correct"].notna()
-        details["correct"] = int(scored.loc[known, "correct"].sum())
-    return SymbolResult(symbol, written, details=details)
+        written = warehouse.insert_missing_by_symbol(connection, prediction_outcomes, scored)
+        watermarks.write_marks(connection, prediction_outcomes.name, marks)
+    settled = Counter(scored["symbol"])
+    decided = scored[scored["correct"].notna()]
+    correct = Counter(decided.loc[decided["correct"].astype(bool), "symbol"])
+
+    def details(symbol: str) -> dict[str, int]:
+        said = {"settled": settled[symbol]}
+        return said | {"correct": correct[symbol]} if settled[symbol] else said
+
+    return [SymbolResult(symbol, written[symbol], details=details(symbol)) for symbol in symbols]
 
 
 def _first_forecasts(store: Warehouse, symbols: Sequence[str]) -> dict[str, datetime]:
@@ -94,8 +97,7 @@ def _unsettled(
             prediction_outcomes.c.symbol.is_(None),
         )
     )
-    if rows.empty:
-        return rows
+    rows = rows.assign(realized_return=np.nan, realized_direction=np.nan)
     due = rows["prediction_timestamp"] + pd.to_timedelta(rows["horizon"], unit="h") <= pd.Timestamp(as_of)
     for horizon in HORIZONS:
         mine = rows["horizon"] == horizon
@@ -121,11 +123,13 @@ def _score(rows: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _done_until(rows: pd.DataFrame | None, start: datetime, as_of: datetime) -> datetime:
-    """Oldest candle whose forecasts may still get an outcome."""
-    oldest_open = as_of - max(HORIZONS) * HOUR - HOUR
-    if rows is not None:
-        waiting = rows[rows["realized_return"].isna()]
-        if len(waiting):
-            oldest_open = min(oldest_open, waiting["candle_timestamp"].min().to_pydatetime())
-    return max(start, oldest_open, as_of - GIVE_UP)
+def _oldest_open(as_of: datetime) -> datetime:
+    """Oldest candle of which a forecast cannot be settled yet."""
+    return as_of - max(HORIZONS) * HOUR - HOUR
+
+
+def _done_until(rows: pd.DataFrame, as_of: datetime) -> dict[str, datetime]:
+    """Oldest candle of each symbol that has forecasts which may still get an outcome."""
+    waiting = rows[rows["realized_return"].isna()].groupby("symbol")["candle_timestamp"].min()
+    newest, oldest = _oldest_open(as_of), as_of - GIVE_UP
+    return {str(symbol): max(min(at.to_pydatetime(), newest), oldest) for symbol, at in waiting.items()}

@@ -80,7 +80,17 @@ def begin_marks(connection: Connection, dataset: str, at: Mapping[str, datetime]
 
 def write_mark(connection: Connection, dataset: str, symbol: str, mark: Mark) -> None:
     """Set a mark, in the transaction that wrote its rows."""
-    row = {
+    warehouse.upsert_row(connection, watermarks, _row(dataset, symbol, mark))
+
+
+def write_marks(connection: Connection, dataset: str, marks: Mapping[str, Mark]) -> None:
+    """`write_mark` of many symbols at once."""
+    rows = (_row(dataset, symbol, mark) for symbol, mark in marks.items())
+    warehouse.upsert(connection, watermarks, warehouse.records(rows))
+
+
+def _row(dataset: str, symbol: str, mark: Mark) -> dict[str, Any]:
+    return {
         "dataset": dataset,
         "symbol": symbol,
         "watermark": mark.watermark,
@@ -90,7 +100,6 @@ def write_mark(connection: Connection, dataset: str, symbol: str, mark: Mark) ->
         "revision": mark.revision,
         "follows": mark.follows,
     }
-    warehouse.upsert_row(connection, watermarks, row)
 
 
 def lower_marks(connection: Connection, prefix: str, symbol: str, to: datetime) -> None:

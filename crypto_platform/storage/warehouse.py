@@ -1,9 +1,12 @@
 """Frames in and out of the tables: upserts that change only what differs, reads with exact types."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property, lru_cache
-from typing import Any, Self
+from itertools import groupby
+from operator import itemgetter
+from typing import Any, Final, Self
 
 import numpy as np
 import pandas as pd
@@ -36,6 +39,8 @@ from crypto_platform.storage.engines import READ_ONLY, open_engine, snapshot
 from crypto_platform.tables.columns import UTCDateTime
 
 MICROSECONDS_PER_SECOND = 1_000_000
+SYMBOL: Final = "symbol"
+_ALL: Final = ""  # counts what is not counted by a column
 
 
 class Warehouse:
@@ -157,7 +162,7 @@ def upsert(connection: Connection, table: Table, frame: pd.DataFrame) -> int:
     StoreError
         A value is infinite, an instant naive, a constraint broken, or the frame has a column that the table does not.
     """
-    return _write(connection, table, frame, refresh=True)
+    return _write(connection, table, frame, refresh=True).total()
 
 
 def insert_missing(connection: Connection, table: Table, frame: pd.DataFrame) -> int:
@@ -165,7 +170,17 @@ def insert_missing(connection: Connection, table: Table, frame: pd.DataFrame) ->
 
     Returns the number of rows inserted. Raises as `upsert` does.
     """
-    return _write(connection, table, frame, refresh=False)
+    return _write(connection, table, frame, refresh=False).total()
+
+
+def upsert_by_symbol(connection: Connection, table: Table, frame: pd.DataFrame) -> Counter[str]:
+    """`upsert` of many symbols at once; rows inserted or changed of each."""
+    return _write(connection, table, frame, refresh=True, by=SYMBOL)
+
+
+def insert_missing_by_symbol(connection: Connection, table: Table, frame: pd.DataFrame) -> Counter[str]:
+    """`insert_missing` of many symbols at once; rows inserted of each."""
+    return _write(connection, table, frame, refresh=False, by=SYMBOL)
 
 
 def upsert_row(connection: Connection, table: Table, row: Mapping[str, Any]) -> None:
@@ -189,9 +204,12 @@ def records(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     return pd.DataFrame.from_records(list(rows))
 
 
-def _write(connection: Connection, table: Table, frame: pd.DataFrame, *, refresh: bool) -> int:
+def _write(
+    connection: Connection, table: Table, frame: pd.DataFrame, *, refresh: bool, by: str | None = None
+) -> Counter[str]:
+    """Rows inserted or changed, counted by a column, or under one name."""
     if frame.empty:
-        return 0
+        return Counter()
     if unknown := set(frame.columns) - {c.name for c in table.columns}:
         raise StoreError(
             f"table {table.name} has no column {sorted(unknown)}; declared are {list(table.columns.keys())}"
@@ -199,7 +217,7 @@ def _write(connection: Connection, table: Table, frame: pd.DataFrame, *, refresh
     columns = [c for c in table.columns if c.name in frame.columns]
     write = _execute_many if connection.dialect.name == "sqlite" else _copy_merge
     with _refusals(table):
-        return write(connection, table, columns, frame, refresh=refresh)
+        return write(connection, table, columns, frame, refresh=refresh, by=by)
 
 
 @contextmanager
@@ -250,15 +268,25 @@ def _on_conflict(table: Table, statement: Any, *, refresh: bool) -> Any:
 
 
 def _execute_many(
-    connection: Connection, table: Table, columns: Sequence[Column[Any]], frame: pd.DataFrame, *, refresh: bool
-) -> int:
+    connection: Connection,
+    table: Table,
+    columns: Sequence[Column[Any]],
+    frame: pd.DataFrame,
+    *,
+    refresh: bool,
+    by: str | None,
+) -> Counter[str]:
     """One statement a row inside the driver: SQLite has no way that is quicker."""
     driver = connection.connection.driver_connection
     assert driver is not None
-    before = driver.total_changes
-    rows = encoding.rows(columns, frame)
-    connection.exec_driver_sql(_sqlite_write(table, tuple(c.name for c in columns), refresh=refresh), rows)
-    return int(driver.total_changes - before)
+    statement = _sqlite_write(table, tuple(c.name for c in columns), refresh=refresh)
+    names = frame[by].tolist() if by else [_ALL] * len(frame)
+    changed = Counter[str]()
+    for name, part in groupby(zip(names, encoding.rows(columns, frame), strict=True), key=itemgetter(0)):
+        before = driver.total_changes
+        connection.exec_driver_sql(statement, [row for _, row in part])
+        changed[name] += driver.total_changes - before
+    return changed
 
 
 @lru_cache(maxsize=64)
@@ -268,8 +296,14 @@ def _sqlite_write(table: Table, names: tuple[str, ...], *, refresh: bool) -> str
 
 
 def _copy_merge(
-    connection: Connection, table: Table, columns: Sequence[Column[Any]], frame: pd.DataFrame, *, refresh: bool
-) -> int:
+    connection: Connection,
+    table: Table,
+    columns: Sequence[Column[Any]],
+    frame: pd.DataFrame,
+    *,
+    refresh: bool,
+    by: str | None,
+) -> Counter[str]:
     """COPY into a table of this transaction, then merge: the quickest way into Postgres."""
     driver = connection.connection.driver_connection
     assert driver is not None
@@ -288,8 +322,9 @@ def _copy_merge(
         with cursor.copy(sql.SQL("COPY {stage} ({columns}) FROM STDIN (FORMAT BINARY)").format(**parts)) as copy:
             for block in blocks:
                 copy.write(block)
-        cursor.execute(_postgres_merge(table, names, refresh=refresh))
-        changed = int(cursor.rowcount)
+        merge = _postgres_merge(table, names, refresh=refresh, by=by)
+        cursor.execute(merge)
+        changed = Counter(name for (name,) in cursor) if by else Counter({_ALL: cursor.rowcount})
         cursor.execute(sql.SQL("DROP TABLE {stage}").format(**parts))
     return changed
 
@@ -299,8 +334,9 @@ def _stage(table: Table) -> str:
 
 
 @lru_cache(maxsize=64)
-def _postgres_merge(table: Table, names: tuple[str, ...], *, refresh: bool) -> str:
+def _postgres_merge(table: Table, names: tuple[str, ...], *, refresh: bool, by: str | None) -> str:
     stage = Table(_stage(table), MetaData(), *(Column(n, table.c[n].type) for n in names))
     insert = postgresql.insert(table).from_select(list(names), stage.select())
     merged = _on_conflict(table, insert, refresh=refresh)
+    merged = merged.returning(table.c[by]) if by else merged
     return str(merged.compile(dialect=postgresql.dialect()))  # type: ignore[no-untyped-call]
