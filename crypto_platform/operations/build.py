@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Final
 
 import pandas as pd
@@ -13,7 +14,7 @@ from crypto_platform.core.hours import HOUR, SETTLE, closed_until
 from crypto_platform.core.joins import REFERENCE, SNAPSHOT_STALE
 from crypto_platform.errors import InvalidBarsError
 from crypto_platform.operations import feature_rows, watermarks
-from crypto_platform.operations.results import Report, SymbolResult, attempted
+from crypto_platform.operations.results import Report, SymbolResult, together
 from crypto_platform.operations.series import FEATURES_MARK, is_fallback
 from crypto_platform.operations.watermarks import Mark
 from crypto_platform.storage import warehouse
@@ -22,10 +23,11 @@ from crypto_platform.tables import features, market_data, ohlcv_data, sentiment_
 from crypto_platform.tables.features import HORIZONS
 
 CHUNK_ROWS: Final = 400_000  # candles in memory at a time, about 0.5 GB with their features
+WRITTEN_ROWS: Final = 10_000  # of several symbols in one transaction: a tick's are one, a backfill's one a symbol
 ATTEMPTS: Final = 3  # for a symbol whose candles change while its features are computed
 SENTIMENT_LOOKBACK: Final = timedelta(days=12)  # a week of change, staleness and a hole
 
-_CHANGED: Final = SymbolResult("", error="what it is made of changed meanwhile")
+_CHANGED: Final[Mapping[str, Any]] = {"changed": "what it is made of, meanwhile"}
 
 Read = Callable[[Select[Any]], pd.DataFrame]
 
@@ -66,13 +68,13 @@ def build_features(
                 else:
                     results |= {symbol: SymbolResult(symbol, error=str(error)) for symbol in chunk}
                 continue
-            for symbol, rows in computed.groupby("symbol", sort=False) if len(computed) else ():
-                packed = feature_rows.pack(rows, feature_set)
-                result = attempted(symbol, _write, store, dataset, symbol, packed, marks[symbol])
-                if result is _CHANGED:
-                    waiting.append(symbol)
-                else:
-                    results[symbol] = result
+            for batch in _batches(computed["symbol"].value_counts(sort=False), WRITTEN_ROWS) if len(computed) else ():
+                packed = feature_rows.pack(computed[computed["symbol"].isin(batch)], feature_set)
+                for result in together(batch, partial(_write, store, dataset, packed, marks)):
+                    if result.details is _CHANGED:
+                        waiting.append(result.symbol)
+                    else:
+                        results[result.symbol] = result
     why = dict.fromkeys(waiting, f"what they are made of changed {ATTEMPTS} times meanwhile: the next run builds them")
     return Report(
         features.name,
@@ -106,29 +108,53 @@ def _first_candles(store: Warehouse, symbols: Sequence[str]) -> dict[str, dateti
 
 def chunks(plan: Mapping[str, datetime], end: datetime) -> Iterator[dict[str, datetime]]:
     """Symbols in portions of at most `CHUNK_ROWS` candles."""
-    chunk: dict[str, datetime] = {}
-    rows = 0
-    for symbol, emit_from in plan.items():
-        needed = (end - emit_from) // HOUR + science.LOOKBACK_ROWS
-        if chunk and rows + needed > CHUNK_ROWS:
-            yield chunk
-            chunk, rows = {}, 0
-        chunk[symbol] = emit_from
-        rows += needed
-    if chunk:
-        yield chunk
+    needed = {symbol: (end - emit_from) // HOUR + science.LOOKBACK_ROWS for symbol, emit_from in plan.items()}
+    for names in _batches(needed, CHUNK_ROWS):
+        yield {name: plan[name] for name in names}
 
 
-def _write(store: Warehouse, dataset: str, symbol: str, rows: pd.DataFrame, mark: Mark) -> SymbolResult:
-    """Store rows and move the mark they were computed from; `_CHANGED` where that has changed, by whomever."""
-    first, last = (moment.to_pydatetime() for moment in rows["timestamp"].iloc[[0, -1]])
+def _batches(rows: Mapping[str, int], most: int) -> Iterator[list[str]]:
+    """Symbols in portions of at most so many rows, or of one symbol."""
+    batch: list[str] = []
+    held = 0
+    for symbol, needed in rows.items():
+        if batch and held + needed > most:
+            yield batch
+            batch, held = [], 0
+        batch.append(symbol)
+        held += needed
+    if batch:
+        yield batch
+
+
+def _write(
+    store: Warehouse, dataset: str, rows: pd.DataFrame, marks: Mapping[str, Mark], symbols: Sequence[str]
+) -> list[SymbolResult]:
+    """Store rows and move the marks they were computed from; `_CHANGED` where one has changed, by whomever."""
     with store.begin() as connection:
-        if watermarks.read_mark(connection, dataset, symbol) != mark:
-            return _CHANGED
-        written = warehouse.upsert(connection, features, rows)
-        watermarks.write_mark(connection, dataset, symbol, replace(mark, watermark=last + HOUR))
-    details = {"valid": int(rows["is_valid"].sum()), "filled": int(rows["is_filled"].sum())}
-    return SymbolResult(symbol, written, first, last, details)
+        held = watermarks.hold_marks(connection, dataset, symbols)
+        same = [symbol for symbol in symbols if held.get(symbol) == marks[symbol]]
+        rows = rows[rows["symbol"].isin(same)]
+        of_symbol = rows.groupby("symbol").agg(
+            first=("timestamp", "min"),
+            last=("timestamp", "max"),
+            valid=("is_valid", "sum"),
+            filled=("is_filled", "sum"),
+        )
+        written = warehouse.upsert_by_symbol(connection, features, rows)
+        moved = {s: replace(marks[s], watermark=of_symbol["last"][s].to_pydatetime() + HOUR) for s in same}
+        watermarks.write_marks(connection, dataset, moved)
+    done = {
+        row.Index: SymbolResult(
+            row.Index,
+            written[row.Index],
+            row.first.to_pydatetime(),
+            row.last.to_pydatetime(),
+            {"valid": int(row.valid), "filled": int(row.filled)},
+        )
+        for row in of_symbol.itertuples()
+    }
+    return [done.get(symbol) or SymbolResult(symbol, details=_CHANGED) for symbol in symbols]
 
 
 def compute_rows(

@@ -80,7 +80,7 @@ def compare(
     waiting = forecasts[forecasts["realized_return"].isna()].groupby("symbol")["prediction_timestamp"].min()
     done = {symbol: max(at.to_pydatetime(), as_of - GIVE_UP) for symbol, at in waiting.items()}
     with store.begin() as connection:
-        rows = pd.concat(arms).sort_values("symbol", kind="stable") if arms else forecasts.iloc[:0]
+        rows = pd.concat(arms) if arms else forecasts.iloc[:0]
         written = warehouse.upsert_by_symbol(connection, ab_test_results, rows)
         moved = {symbol: Mark(max(start, done.get(symbol, as_of))) for symbol, start in starts.items()}
         watermarks.write_marks(connection, ab_test_results.name, moved)

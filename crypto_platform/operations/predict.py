@@ -1,6 +1,6 @@
 """Forecasts of every hour, each with its signal or the reason for none, written as the hour's tick would have."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -15,7 +15,7 @@ from crypto_platform.core.signals import Reason, SignalRules
 from crypto_platform.operations import feature_rows, registry
 from crypto_platform.operations.aliases import CHAMPION
 from crypto_platform.operations.forecasting import Forecaster, Made, forecast
-from crypto_platform.operations.results import Report, SymbolResult, attempted
+from crypto_platform.operations.results import Report, SymbolResult, attempted, together
 from crypto_platform.storage import warehouse
 from crypto_platform.storage.artifacts import ArtifactStore
 from crypto_platform.storage.warehouse import Warehouse
@@ -85,18 +85,25 @@ def predict(
     held = registry.tenures(store, symbols)
     with_ = Forecaster(store, artifacts, rules, expiry, settle, feature_set)
 
-    def serve(symbol: str, mine: pd.DataFrame) -> SymbolResult:
-        made = [forecast(with_, mine, past[symbol], held, symbol, horizon) for horizon in horizons]
-        return _store(store, symbol, made, newest, as_of, created_at, settle)
+    made: dict[str, list[Made]] = {}
+    results: dict[str, SymbolResult] = {}
 
-    results = []
+    def serve(symbol: str, mine: pd.DataFrame) -> SymbolResult:
+        made[symbol] = [forecast(with_, mine, past[symbol], held, symbol, horizon) for horizon in horizons]
+        return SymbolResult(symbol)
+
     for symbol in symbols:
         mine = inputs.get(symbol)
         if mine is None or mine["is_filled"].all():
-            results.append(SymbolResult(symbol, error=_nothing_to_forecast(store, symbol, newest)))
-            continue
-        results.append(attempted(symbol, serve, symbol, mine))
-    return Report(predictions.name, tuple(results))
+            results[symbol] = SymbolResult(symbol, error=_nothing_to_forecast(store, symbol, newest))
+        else:
+            results[symbol] = attempted(symbol, serve, symbol, mine)
+
+    def write(chosen: Sequence[str]) -> list[SymbolResult]:
+        return _store(store, {symbol: made[symbol] for symbol in chosen}, newest, as_of, created_at, settle)
+
+    results |= {result.symbol: result for result in together(list(made), write)}
+    return Report(predictions.name, tuple(results[symbol] for symbol in symbols))
 
 
 def _inputs(
@@ -159,52 +166,65 @@ def _nothing_to_forecast(store: Warehouse, symbol: str, newest: datetime) -> str
 
 def _store(
     store: Warehouse,
-    symbol: str,
-    made: Sequence[Made],
+    made: Mapping[str, Sequence[Made]],
     newest: datetime,
     as_of: datetime,
     created_at: datetime | None,
     settle: timedelta,
-) -> SymbolResult:
-    refused = [why for part in made for why in part.refused]
-    error = "; ".join(refused) if any(part.failed for part in made) else None
-    details: dict[str, Any] = {"refused": "; ".join(refused)} if refused and not error else {}
-    if in_vain := [why for part in made for why in part.in_vain]:
-        details["shadow_refused"] = "; ".join(in_vain)
-    parts = [part.rows for part in made if len(part.rows)]
+) -> list[SymbolResult]:
+    parts = [part.rows for of_symbol in made.values() for part in of_symbol if len(part.rows)]
     if not parts:
-        return SymbolResult(symbol, details=details, error=error)
+        return [_result(store, symbol, of_symbol, None, 0, newest) for symbol, of_symbol in made.items()]
     rows = pd.concat(parts, ignore_index=True)
     rows["candle_timestamp"] = pd.to_datetime(rows["candle_timestamp"], utc=True)
     rows["prediction_timestamp"] = rows["candle_timestamp"] + HOUR
     rows["created_at"] = pd.Timestamp(created_at) if created_at else rows["prediction_timestamp"] + settle
     moment = pd.Timestamp(as_of) if created_at else rows["created_at"]
-    is_there = bool((rows["candle_timestamp"] == pd.Timestamp(newest)).any())
     stale = moment - rows["candle_timestamp"] > FRESH
-    rows = rows[~stale & (rows["created_at"] < rows["prediction_timestamp"] + rows["horizon"] * HOUR)]
+    in_time = ~stale & (rows["created_at"] < rows["prediction_timestamp"] + rows["horizon"] * HOUR)
     late = rows["created_at"] - rows["prediction_timestamp"] > LATE
-    rows = rows.assign(origin=np.where(late, "late", "live"))
+    rows = rows.assign(origin=np.where(late, "late", "live"), in_time=in_time)
     with store.begin() as connection:
-        written = warehouse.insert_missing(connection, predictions, rows)
-        rows = rows[rows["role"] == CHAMPION]
-        for move in (move for part in made for move in part.moves):
+        written = warehouse.insert_missing_by_symbol(connection, predictions, rows[in_time].drop(columns="in_time"))
+        for move in (move for of_symbol in made.values() for part in of_symbol for move in part.moves):
             # From the first hour that is really forecast: some may have been too late for it.
-            moments = rows.loc[rows["version"] == move.chosen.version, "prediction_timestamp"] + settle
+            served = rows[in_time & (rows["role"] == CHAMPION) & (rows["version"] == move.chosen.version)]
+            moments = served["prediction_timestamp"] + settle
             if len(moments := moments[moments >= move.at]):
                 registry.fall_back(connection, replace(move, at=moments.min().to_pydatetime()))
-    if rows.empty and is_there and error is None:  # a run after the tick's half hour, on request: nothing is wrong
+    by_symbol = dict(iter(rows.groupby("symbol")))
+    return [
+        _result(store, symbol, of_symbol, by_symbol.get(symbol), written[symbol], newest)
+        for symbol, of_symbol in made.items()
+    ]
+
+
+def _result(
+    store: Warehouse, symbol: str, made: Sequence[Made], rows: pd.DataFrame | None, written: int, newest: datetime
+) -> SymbolResult:
+    """What is told of a symbol; `rows` say whether they are `in_time`."""
+    refused = [why for part in made for why in part.refused]
+    error = "; ".join(refused) if any(part.failed for part in made) else None
+    details: dict[str, Any] = {"refused": "; ".join(refused)} if refused and not error else {}
+    if in_vain := [why for part in made for why in part.in_vain]:
+        details["shadow_refused"] = "; ".join(in_vain)
+    if rows is None:
+        return SymbolResult(symbol, details=details, error=error)
+    served = rows[rows["in_time"] & (rows["role"] == CHAMPION)]
+    is_there = bool((rows["candle_timestamp"] == pd.Timestamp(newest)).any())
+    if served.empty and is_there and error is None:  # a run after the tick's half hour, on request: nothing is wrong
         late_by = f"too late to forecast from the candle of {newest:%H:%M} UTC"
         return SymbolResult(symbol, details={**details, "status": late_by})
-    if rows.empty:
+    if served.empty:
         return SymbolResult(symbol, error=error or _nothing_to_forecast(store, symbol, newest))
-    last = rows.iloc[-1]
+    last = served.iloc[-1]
     details |= {"signal": last["signal"], "reason": last["reason"] or ""}
-    if "prob_up" in rows and np.isfinite(last["prob_up"] if last["prob_up"] is not None else np.nan):
+    if "prob_up" in served and np.isfinite(last["prob_up"] if last["prob_up"] is not None else np.nan):
         details["prob_up"] = round(float(last["prob_up"]), 4)
     return SymbolResult(
         symbol,
         written,
-        rows["prediction_timestamp"].iloc[0].to_pydatetime(),
+        served["prediction_timestamp"].iloc[0].to_pydatetime(),
         last["prediction_timestamp"].to_pydatetime(),
         details,
         error,

@@ -54,9 +54,15 @@ def pins(read: Callable[[Select[Any]], pd.DataFrame], dataset: str, symbols: Seq
     return dict(zip(rows["symbol"], rows["source"], strict=True))
 
 
+def hold_marks(connection: Connection, dataset: str, symbols: Sequence[str]) -> dict[str, Mark]:
+    """`read_marks`, kept from others until the transaction ends where the engine can."""
+    # Locked in the order of `lower_marks`, so that two that hold many do not wait for one another.
+    return _marks(connection, _select(dataset, symbols).order_by(watermarks.c.symbol).with_for_update())
+
+
 def read_mark(connection: Connection, dataset: str, symbol: str) -> Mark | None:
-    """One mark, kept from others until the transaction ends where the engine can."""
-    return _marks(connection, _select(dataset, [symbol]).with_for_update()).get(symbol)
+    """`hold_marks` of one symbol."""
+    return hold_marks(connection, dataset, [symbol]).get(symbol)
 
 
 def _select(dataset: str, symbols: Sequence[str]) -> Select[Any]:
@@ -85,7 +91,7 @@ def write_mark(connection: Connection, dataset: str, symbol: str, mark: Mark) ->
 
 def write_marks(connection: Connection, dataset: str, marks: Mapping[str, Mark]) -> None:
     """`write_mark` of many symbols at once."""
-    rows = (_row(dataset, symbol, mark) for symbol, mark in marks.items())
+    rows = (_row(dataset, symbol, mark) for symbol, mark in sorted(marks.items()))
     warehouse.upsert(connection, watermarks, warehouse.records(rows))
 
 

@@ -174,12 +174,12 @@ def insert_missing(connection: Connection, table: Table, frame: pd.DataFrame) ->
 
 
 def upsert_by_symbol(connection: Connection, table: Table, frame: pd.DataFrame) -> Counter[str]:
-    """`upsert` of many symbols at once; rows inserted or changed of each."""
+    """`upsert` of many symbols at once, one after the other; rows inserted or changed of each."""
     return _write(connection, table, frame, refresh=True, by=SYMBOL)
 
 
 def insert_missing_by_symbol(connection: Connection, table: Table, frame: pd.DataFrame) -> Counter[str]:
-    """`insert_missing` of many symbols at once; rows inserted of each."""
+    """`insert_missing` of many symbols at once, one after the other; rows inserted of each."""
     return _write(connection, table, frame, refresh=False, by=SYMBOL)
 
 
@@ -207,9 +207,11 @@ def records(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
 def _write(
     connection: Connection, table: Table, frame: pd.DataFrame, *, refresh: bool, by: str | None = None
 ) -> Counter[str]:
-    """Rows inserted or changed, counted by a column, or under one name."""
+    """Rows inserted or changed, counted by a column, in whose order they are then written, or under one name."""
     if frame.empty:
         return Counter()
+    if by:  # in one order, so that two that write the same rows do not wait for one another
+        frame = frame.sort_values(by, kind="stable")
     if unknown := set(frame.columns) - {c.name for c in table.columns}:
         raise StoreError(
             f"table {table.name} has no column {sorted(unknown)}; declared are {list(table.columns.keys())}"

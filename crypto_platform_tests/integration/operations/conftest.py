@@ -2,7 +2,8 @@
 
 import itertools
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from sqlalchemy import select
+from sqlalchemy import Connection, Table, select
 
 from crypto_platform.core.estimators import ModelParameters
 from crypto_platform.core.hours import HOUR
@@ -21,6 +22,7 @@ from crypto_platform.operations import aliases, build, candles, collect, predict
 from crypto_platform.operations.results import Report
 from crypto_platform.operations.workers import ALONE, Workers
 from crypto_platform.sources.base import Fetched
+from crypto_platform.storage import warehouse
 from crypto_platform.storage.artifacts import ArtifactStore
 from crypto_platform.storage.warehouse import Warehouse
 from crypto_platform.symbols import Symbol
@@ -216,3 +218,25 @@ def blank(template: Path, tmp_path: Path) -> Callable[[], Warehouse]:
         return Warehouse.open(f"sqlite:///{path}")
 
     return make
+
+
+@pytest.fixture
+def refusing(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """A context in which some tables take no rows of BTC, alone or among others'."""
+
+    @contextmanager
+    def refuse(error: Exception, *tables: Table) -> Iterator[None]:
+        def guarded(original: Callable[..., Any]) -> Callable[..., Any]:
+            def write(connection: Connection, table: Table, rows: pd.DataFrame) -> Any:
+                if table in tables and "BTC" in set(rows["symbol"]):
+                    raise error
+                return original(connection, table, rows)
+
+            return write
+
+        with monkeypatch.context() as patch:
+            for name in ("upsert", "insert_missing", "upsert_by_symbol", "insert_missing_by_symbol"):
+                patch.setattr(warehouse, name, guarded(getattr(warehouse, name)))
+            yield
+
+    return refuse

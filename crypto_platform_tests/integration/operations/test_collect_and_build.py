@@ -14,7 +14,6 @@ from crypto_platform.core.features import DEFAULT
 from crypto_platform.core.provenance import Provenance
 from crypto_platform.errors import ConfigurationError, ProvenanceError, StoreError
 from crypto_platform.operations import build, collect
-from crypto_platform.storage import warehouse
 from crypto_platform.storage.warehouse import Warehouse
 from crypto_platform.tables import features, ohlcv_data, ohlcv_revisions, sentiment_data, watermarks
 from crypto_platform.tables.features import HORIZONS, target_direction, target_return
@@ -75,31 +74,19 @@ def test_one_failing_symbol_does_not_keep_the_others(deployment: Any, moment: Mo
 
 @pytest.mark.parametrize("error", [StoreError("the page is damaged"), OSError("the disk is gone")])
 def test_whatever_ends_one_symbols_part_keeps_no_other(
-    deployment: Any, moment: Moment, monkeypatch: pytest.MonkeyPatch, error: Exception
+    deployment: Any, moment: Moment, refusing: Callable[..., Any], error: Exception
 ) -> None:
-    """Of collection, features and outcomes alike; the next run has what was left out."""
-    upsert, insert_missing = warehouse.upsert, warehouse.insert_missing
-
-    def failing(original: Any) -> Any:
-        def write(connection: Any, table: Any, rows: pd.DataFrame, *rest: Any, **more: Any) -> int:
-            if "symbol" in rows and "BTC" in set(rows["symbol"]) and table in (ohlcv_data, features):
-                raise error
-            return original(connection, table, rows, *rest, **more)
-
-        return write
-
-    with monkeypatch.context() as patched:
-        patched.setattr(warehouse, "upsert", failing(upsert))
-        patched.setattr(warehouse, "insert_missing", failing(insert_missing))
+    """Of collection and features alike; the next run has what was left out."""
+    with refusing(error, ohlcv_data):
         done = deployment.collect(moment(100))
     assert str(error) in done.failed["BTC"]
     assert set(done.failed) == {"BTC"}
     assert set(candles(deployment.store)["symbol"]) == {"ETH"}
     deployment.collect(moment(100))
-    with monkeypatch.context() as patched:
-        patched.setattr(warehouse, "upsert", failing(upsert))
+    with refusing(error, features):
         built = deployment.build(moment(100))
     assert str(error) in built.failed["BTC"]
+    assert set(built.failed) == {"BTC"}
     assert set(deployment.features()["symbol"]) == {"ETH"}
     assert not deployment.build(moment(100)).failed
 

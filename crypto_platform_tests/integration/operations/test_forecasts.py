@@ -22,7 +22,7 @@ from crypto_platform.core.hours import HOUR
 from crypto_platform.core.novelty import NOVEL
 from crypto_platform.core.retraining import ClassicRules
 from crypto_platform.core.signals import CLASSIFIERS, SignalRules
-from crypto_platform.errors import ConfigurationError
+from crypto_platform.errors import ConfigurationError, StoreError
 from crypto_platform.operations import (
     compare,
     decide,
@@ -418,6 +418,27 @@ def test_each_forecast_is_settled_once_and_not_before_it_resolves(served: Any, m
     resolved = made["prediction_timestamp"] + pd.to_timedelta(made["horizon"], unit="h") <= moment(NOW + 11)
     assert settled[-1] == resolved.sum() > 40
     assert not outcomes(served.store).duplicated(KEY).any()
+
+
+def test_rows_that_are_refused_keep_no_other_symbol_from_its_forecasts_and_outcomes(
+    served: Any, moment: Moment, refusing: Callable[..., Any]
+) -> None:
+    """All symbols are written at once; where one's rows end that, the others' are written all the same."""
+    error = StoreError("the page is damaged")
+    since = moment(NOW - 20)
+    with refusing(error, predictions):
+        made = served.predict(moment(NOW), since=since)
+    assert made.failed == {"BTC": "the page is damaged"}
+    assert set(forecasts(served.store)["symbol"]) == {"ETH"}
+    assert not served.predict(moment(NOW), since=since).failed
+    with refusing(error, prediction_outcomes):
+        settled = served.settle(moment(NOW))
+    assert settled.failed == {"BTC": "the page is damaged"}
+    assert set(outcomes(served.store)["symbol"]) == {"ETH"}
+    again = served.settle(moment(NOW))
+    assert {result.symbol: result.rows for result in again.results if result.rows} == {"BTC": settled.rows}
+    counts = outcomes(served.store)["symbol"].value_counts()
+    assert counts["BTC"] == counts["ETH"] == settled.rows
 
 
 def test_settling_late_gives_the_same_outcomes(served: Any, moment: Moment) -> None:
