@@ -110,11 +110,12 @@ def store_candles(
     )
     change = _compare(rows, held, label, is_fallback=is_fallback)
     if change.restated.any():
-        revisions = _revisions(symbol, change, as_of, label)
+        revisions = _revisions(symbol, change, held, as_of, label)
         warehouse.insert_missing(connection, ohlcv_revisions, _after_those_held(connection, symbol, revisions))
     which = change.is_new | change.differs
-    changed = change.rows[which].assign(symbol=symbol, source=label)
-    written = warehouse.upsert(connection, ohlcv_data, _known(changed, change.restated[which], as_of, settle))
+    changed = change.rows[which]
+    known = _known(changed, change.restated[which], as_of, settle).assign(symbol=symbol, source=label)
+    written = warehouse.upsert(connection, ohlcv_data, known)
     lacks = False
     if len(changed):
         watermarks.lower_marks(connection, FEATURES_MARK, symbol, changed["timestamp"].iloc[0].to_pydatetime())
@@ -129,33 +130,36 @@ def store_candles(
 class _Change:
     """Fetched candles beside the stored ones; all arrays of shape (n_rows,).
 
-    `held` has the stored candle of each row, NaN where there is none.
+    `beside` is where in the stored candles each row's hour is; anywhere for one that `is_new`.
     """
 
     rows: pd.DataFrame
-    held: pd.DataFrame
+    beside: NDArray[np.intp]
     is_new: NDArray[np.bool_]
     differs: NDArray[np.bool_]
     restated: NDArray[np.bool_]
 
 
 def _compare(rows: pd.DataFrame, held: pd.DataFrame, source: str, *, is_fallback: bool) -> _Change:
-    aligned = held.set_index("timestamp").reindex(rows["timestamp"])
-    is_new = aligned["source"].isna().to_numpy()
+    stamps, stored = (side["timestamp"].to_numpy("datetime64[us]") for side in (rows, held))
+    beside = np.minimum(np.searchsorted(stored, stamps), max(len(stored) - 1, 0))
+    is_new = stored[beside] != stamps if len(stored) else np.ones(len(stamps), dtype=bool)
     none = np.zeros(len(rows), dtype=bool)
-    if is_fallback:
-        return _Change(rows, aligned, is_new, none, none)
-    is_own = (aligned["source"] == source).to_numpy()
-    new, old = rows[_VALUES].to_numpy(float), aligned[_VALUES].to_numpy(float)
-    new = np.where(np.isnan(new) & is_own[:, None], old, new)
+    if is_fallback or is_new.all():
+        return _Change(rows, beside, is_new, none, none)
+    is_own = (held["source"].to_numpy() == source)[beside] & ~is_new
+    new, old = rows[_VALUES].to_numpy(float), held[_VALUES].to_numpy(float)[beside]
+    untold = np.isnan(new) & is_own[:, None]
+    if untold.any():
+        new = np.where(untold, old, new)
+        rows = rows.assign(**dict(zip(_VALUES, new.T, strict=True)))
     restated = ~is_new & ((new != old) & ~(np.isnan(new) & np.isnan(old))).any(axis=1)
-    values = dict(zip(_VALUES, new.T, strict=True))
-    return _Change(rows.assign(**values), aligned, is_new, restated | ~(is_new | is_own), restated)
+    return _Change(rows, beside, is_new, restated | ~(is_new | is_own), restated)
 
 
 def _continues(held: pd.DataFrame, change: _Change, own: str) -> bool:
     """Whether own candles follow own ones hour by hour, and none took another's place: then no gap came or went."""
-    if (change.differs & ~change.restated).any() or (change.restated & (change.held["source"] != own).to_numpy()).any():
+    if (change.differs & ~change.restated).any() or (held["source"].iloc[change.beside[change.restated]] != own).any():
         return False
     new = change.rows["timestamp"][change.is_new]
     if held.empty or new.empty:
@@ -172,9 +176,9 @@ def _known(candles: pd.DataFrame, restated: NDArray[np.bool_], as_of: datetime, 
     return candles.assign(known_at=known_at, known_at_estimated=~seen)
 
 
-def _revisions(symbol: str, change: _Change, seen_at: datetime, source: str) -> pd.DataFrame:
+def _revisions(symbol: str, change: _Change, held: pd.DataFrame, seen_at: datetime, source: str) -> pd.DataFrame:
     which = change.restated
-    new, old = change.rows[which].reset_index(drop=True), change.held[which].reset_index(drop=True)
+    new, old = change.rows[which].reset_index(drop=True), held.iloc[change.beside[which]].reset_index(drop=True)
     values = {f"new_{name}": new[name] for name in _VALUES} | {f"old_{name}": old[name] for name in _VALUES}
     before = old["source"].where(old["source"] != source, None)
     return pd.DataFrame(
@@ -230,6 +234,8 @@ def _without_frozen(symbol: str, fetched: Fetched, interval: Interval, label: st
     rows = fetched.rows
     still = frozen(rows) if carried(rows).any() else np.zeros(len(rows), dtype=bool)
     inside = (rows["timestamp"] >= interval.start).to_numpy()
+    if inside.all() and not still.any():
+        return fetched
     refused = tuple(
         Rejected(label, ohlcv_data.name, symbol, "frozen_price", payload_text(row))
         for row in rows[still & inside].to_dict("records")
