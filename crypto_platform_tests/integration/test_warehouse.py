@@ -16,6 +16,7 @@ from sqlalchemy.types import JSON
 
 from crypto_platform.core.hours import HOUR
 from crypto_platform.errors import StoreError
+from crypto_platform.operations.watermarks import Mark, read_marks, write_mark, write_marks
 from crypto_platform.storage import binary_copy, warehouse
 from crypto_platform.storage.warehouse import Warehouse
 from crypto_platform.tables import market_data, metadata, monitoring_metrics, ohlcv_data, predictions, watermarks
@@ -80,6 +81,37 @@ def test_insert_missing_never_touches_what_is_there(store: Warehouse) -> None:
     assert add(store, both) == 1
     rows = store.read(select(market_data).order_by(market_data.c.symbol))
     assert rows["price_usd"].tolist() == [1.5, 1.5]
+
+
+def test_rows_of_many_symbols_are_counted_by_symbol(store: Warehouse, walk: Any) -> None:
+    names = ("ETH", "BTC", "ADA")
+    candles = pd.concat([walk(name, 20, seed=1) for name in names]).sample(frac=1, random_state=1)
+    candles = candles.assign(source="x", known_at=NOON, known_at_estimated=False).reset_index(drop=True)
+    write(store, candles[(candles["symbol"] == "BTC") | (candles.index % 2 == 0)], ohlcv_data)
+    lacking = (candles["symbol"] != "BTC") & (candles.index % 2 == 1)
+    differing = candles["symbol"] == "ADA"
+    candles.loc[differing, "volume"] = 0.5
+    with store.begin() as connection:
+        added = warehouse.insert_missing_by_symbol(connection, ohlcv_data, candles)
+        assert +added == candles.loc[lacking, "symbol"].value_counts().to_dict()
+        changed = warehouse.upsert_by_symbol(connection, ohlcv_data, candles)
+        assert +changed == {"ADA": (differing & ~lacking).sum()}
+        assert warehouse.upsert_by_symbol(connection, ohlcv_data, candles).total() == 0
+        assert warehouse.upsert_by_symbol(connection, ohlcv_data, candles.iloc[:0]).total() == 0
+    assert _count(store, ohlcv_data) == 60
+
+
+def test_marks_of_many_symbols_are_written_as_each_alone(store: Warehouse) -> None:
+    marks = {
+        name: Mark(NOON, source, details={"n": n}) for n, (name, source) in enumerate({"B": "x", "A": None}.items())
+    }
+    with store.begin() as connection:
+        write_marks(connection, "together", marks)
+        for name, mark in marks.items():
+            write_mark(connection, "alone", name, mark)
+        write_marks(connection, "none", {})
+    assert read_marks(store, "together", ["A", "B"]) == read_marks(store, "alone", ["A", "B"]) == marks
+    assert read_marks(store, "none", ["A", "B"]) == {}
 
 
 def test_a_row_alone_is_written_as_a_frame_of_one(store: Warehouse) -> None:

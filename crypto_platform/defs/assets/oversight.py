@@ -83,7 +83,7 @@ def build(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
             rules=platform.rules,
             expiry=timedelta(days=settings.expiry_days),
             feature_set=settings.feature_set,
-            each=platform.workers.each,
+            each=platform.workers.for_many(len(context.partition_keys)),
         )
         yield from catalog.publish(context, platform, decided)
 

@@ -205,7 +205,7 @@ def _decide(d: Deployment, at: datetime) -> None:
         rules=d.rules,
         expiry=timedelta(days=s.expiry_days),
         feature_set=s.feature_set,
-        each=d.workers.each,
+        each=d.workers.for_many(len(d.names)),
     )
 
 

@@ -5,9 +5,12 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+
+from crypto_platform.operations.workers import MANY, Workers
 
 STARTS_TWO = """
 import time
@@ -43,3 +46,13 @@ def test_workers_of_a_killed_process_end(tmp_path: Path) -> None:
     while any(map(is_alive, workers)):
         assert time.monotonic() < deadline, "a worker outlives the process it works for"
         time.sleep(0.1)
+
+
+def test_few_short_works_start_no_process() -> None:
+    with closing(Workers(2)) as workers:
+        assert workers.for_many(MANY - 1) is map
+        assert workers.for_many(MANY) == workers.each
+        assert list(workers.each(abs, [-1, -2])) == [1, 2]
+        assert workers.for_many(1) == workers.each  # they are there
+        workers.close()
+        assert workers.for_many(1) is map
