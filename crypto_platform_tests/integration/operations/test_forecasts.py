@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -716,6 +717,21 @@ def test_a_run_answers_the_newest_decision_and_counts_as_a_training_also_without
     assert last["details"].iloc[2]["held_back"].startswith("cooldown until")
     runs = store.read(select(retrain_decisions).order_by(retrain_decisions.c.decision_time))["run_id"]
     assert runs.tolist() == [None, "run-1", None, None, None, "run-2"]
+
+
+def test_drift_that_other_processes_measure_is_the_same(served: Any, moment: Moment) -> None:
+    found = []
+    with closing(Workers(2)) as workers:
+        for each in (map, workers.each):
+            days = drift.of_days(served.store, served.names, as_of=moment(NOW), each=each)
+            rows = served.store.read(select(monitoring_metrics).order_by(monitoring_metrics.c.symbol))
+            assert rows["symbol"].tolist() == sorted(served.names)
+            found.append((days, rows))
+            with served.store.begin() as connection:
+                connection.execute(monitoring_metrics.delete())
+    (alone, ours), (shared, theirs) = found
+    assert alone == shared
+    pd.testing.assert_frame_equal(ours, theirs)
 
 
 def test_drift_is_measured_once_a_day_and_compared_with_the_day_before(served: Any, moment: Moment) -> None:
