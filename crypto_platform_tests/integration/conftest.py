@@ -111,7 +111,7 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     environment = clean | {
         "CRYPTO_PLATFORM_HOME": str(folder / "home"),
         "CRYPTO_PLATFORM_SYMBOLS": ",".join(SYMBOLS),
-        "CRYPTO_PLATFORM_WORKERS": "1",
+        "CRYPTO_PLATFORM_WORKERS": "2",  # a run must end those that it started
     }
     demo = command(["-m", "crypto_platform", "demo", "--days", "60"], folder, environment)
     assert demo.returncode == 0, demo.stdout + demo.stderr

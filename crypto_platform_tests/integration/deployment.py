@@ -32,7 +32,7 @@ from crypto_platform.defs.resources import Platform
 from crypto_platform.operations.build import build_features
 from crypto_platform.settings import Settings
 from crypto_platform.storage import warehouse
-from crypto_platform.tables import model_aliases, model_versions, ohlcv_data, retrain_decisions
+from crypto_platform.tables import alert_deliveries, model_aliases, model_versions, ohlcv_data, retrain_decisions
 from crypto_platform_tests.conftest import random_walk
 from crypto_platform_tests.integration import interrupted
 from crypto_platform_tests.integration.processes import PATIENCE, command, free_port, processes_of, wait_for
@@ -215,6 +215,13 @@ class Deployment:
         return self.platform.store.read(
             select(d.symbol, d.run_id, d.result).where(d.should_retrain).order_by(d.decision_time)
         )
+
+    def untold(self, target: str) -> list[str]:
+        """Alerts that a target has not taken yet."""
+        d = alert_deliveries.c
+        return self.platform.store.read(select(d.key).where(d.target == target, d.delivered_at.is_(None)))[
+            "key"
+        ].tolist()
 
     # Runs and ticks
 
