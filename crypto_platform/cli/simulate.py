@@ -83,7 +83,7 @@ def simulate(
         True, "--arms/--no-arms", help="Compare with other schedules of refitting afterwards, and write the report."
     ),
     home: Path = typer.Option(None, "--home", help="Folder of the simulation's own store; one under HOME without it."),
-    workers: int = typer.Option(None, "--workers", min=1, help="Processes that train at a time."),
+    workers: int = typer.Option(None, "--workers", min=1, help="Processes that share trainings and drift."),
     as_json: bool = Json,
 ) -> None:
     """Operate the platform over past months as its schedules would have: collect, forecast, score, decide, retrain.
