@@ -145,7 +145,10 @@ class Settings(BaseSettings):
     )
     shards: int = Field(1, ge=1, le=1_000, description="Runs a schedule tick is split over")
     workers: int = Field(
-        default_factory=lambda: os.cpu_count() or 1, ge=1, le=256, description="Processes that share trainings and drift"
+        default_factory=lambda: os.cpu_count() or 1,
+        ge=1,
+        le=256,
+        description="Processes that share trainings and drift",
     )
 
     @field_validator("symbols", "ohlcv_sources", "feature_sets", "alert_email_to", mode="before")
