@@ -27,7 +27,7 @@ WRITTEN_ROWS: Final = 10_000  # of several symbols in one transaction: a tick's 
 ATTEMPTS: Final = 3  # for a symbol whose candles change while its features are computed
 SENTIMENT_LOOKBACK: Final = timedelta(days=12)  # a week of change, staleness and a hole
 
-_CHANGED: Final[Mapping[str, Any]] = {"changed": "what it is made of, meanwhile"}
+_CHANGED: Final = "what it is made of changed meanwhile"
 
 Read = Callable[[Select[Any]], pd.DataFrame]
 
@@ -71,7 +71,7 @@ def build_features(
             for batch in _batches(computed["symbol"].value_counts(sort=False), WRITTEN_ROWS) if len(computed) else ():
                 packed = feature_rows.pack(computed[computed["symbol"].isin(batch)], feature_set)
                 for result in together(batch, partial(_write, store, dataset, packed, marks)):
-                    if result.details is _CHANGED:
+                    if result.error == _CHANGED:
                         waiting.append(result.symbol)
                     else:
                         results[result.symbol] = result
@@ -154,7 +154,7 @@ def _write(
         )
         for row in of_symbol.itertuples()
     }
-    return [done.get(symbol) or SymbolResult(symbol, details=_CHANGED) for symbol in symbols]
+    return [done.get(symbol) or SymbolResult(symbol, error=_CHANGED) for symbol in symbols]
 
 
 def compute_rows(

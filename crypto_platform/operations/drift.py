@@ -111,17 +111,12 @@ def _row(symbol: str, as_of: datetime, measured: Drift) -> pd.DataFrame:
     )
 
 
-def measure(store: Warehouse, symbol: str, as_of: datetime, feature_set: FeatureSet = DEFAULT) -> Drift | None:
-    """The newest week of a symbol against the 90 days before it; None without features."""
-    return _compare(_sides(store, symbol, as_of, feature_set))
-
-
 def _compare(sides: Sides | None) -> Drift | None:
     return drift.compare(*sides, RATES) if sides else None
 
 
 def _sides(store: Warehouse, symbol: str, as_of: datetime, feature_set: FeatureSet) -> Sides | None:
-    """The 90 days, and the week after them, hour by hour."""
+    """The newest week of a symbol and the 90 days before it, hour by hour; None without features."""
     newest = newest_closed(as_of)
     first = newest - (REFERENCE_HOURS + WINDOW_HOURS - 1) * HOUR
     inputs = store.read(

@@ -4,8 +4,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property, lru_cache
-from itertools import groupby
-from operator import itemgetter
 from typing import Any, Final, Self
 
 import numpy as np
@@ -40,6 +38,7 @@ from crypto_platform.tables.columns import UTCDateTime
 
 MICROSECONDS_PER_SECOND = 1_000_000
 SYMBOL: Final = "symbol"
+Columns = Sequence[Column[Any]]
 _ALL: Final = ""  # counts what is not counted by a column
 
 
@@ -270,24 +269,18 @@ def _on_conflict(table: Table, statement: Any, *, refresh: bool) -> Any:
 
 
 def _execute_many(
-    connection: Connection,
-    table: Table,
-    columns: Sequence[Column[Any]],
-    frame: pd.DataFrame,
-    *,
-    refresh: bool,
-    by: str | None,
+    connection: Connection, table: Table, columns: Columns, frame: pd.DataFrame, *, refresh: bool, by: str | None
 ) -> Counter[str]:
     """One statement a row inside the driver: SQLite has no way that is quicker."""
     driver = connection.connection.driver_connection
     assert driver is not None
     statement = _sqlite_write(table, tuple(c.name for c in columns), refresh=refresh)
-    names = frame[by].tolist() if by else [_ALL] * len(frame)
-    changed = Counter[str]()
-    for name, part in groupby(zip(names, encoding.rows(columns, frame), strict=True), key=itemgetter(0)):
+    rows, changed, first = encoding.rows(columns, frame), Counter[str](), 0
+    for name, size in frame.groupby(by, sort=False).size().items() if by else [(_ALL, len(rows))]:
         before = driver.total_changes
-        connection.exec_driver_sql(statement, [row for _, row in part])
-        changed[name] += driver.total_changes - before
+        connection.exec_driver_sql(statement, rows[first : first + size])
+        changed[name] = driver.total_changes - before
+        first += size
     return changed
 
 
@@ -298,13 +291,7 @@ def _sqlite_write(table: Table, names: tuple[str, ...], *, refresh: bool) -> str
 
 
 def _copy_merge(
-    connection: Connection,
-    table: Table,
-    columns: Sequence[Column[Any]],
-    frame: pd.DataFrame,
-    *,
-    refresh: bool,
-    by: str | None,
+    connection: Connection, table: Table, columns: Columns, frame: pd.DataFrame, *, refresh: bool, by: str | None
 ) -> Counter[str]:
     """COPY into a table of this transaction, then merge: the quickest way into Postgres."""
     driver = connection.connection.driver_connection
